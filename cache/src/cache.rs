@@ -1,0 +1,1 @@
+//! `Cache`: lookup, fill, freshen, invalidate.

@@ -1,0 +1,1 @@
+//! One origin response becoming a stored response, with many readers behind it.

@@ -1,0 +1,1 @@
+//! A stored head as one exactly sized encoded block.

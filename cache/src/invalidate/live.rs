@@ -1,0 +1,185 @@
+//! The live map: scope hash → highest hard and highest soft position.
+//!
+//! An entry is *in force* when it is on stable storage and in this map; only then does
+//! [`Live::position`] move, and only then may the purge be acknowledged. Readers load the
+//! position first: a record stored under the present position needs no probe at all.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::RwLock;
+
+use super::{Invalidation, LedgerId, Mode, Position, ScopeHash, TargetScopes, Watermark};
+use crate::Millis;
+
+const SHARDS: usize = 64;
+
+/// Highest positions that select one scope.
+#[derive(Clone, Copy, Debug, Default)]
+struct Marks {
+    hard: Position,
+    soft: Position,
+    soft_accepted: Millis,
+}
+
+/// Which purges select a stored response, if any.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PurgeState {
+    /// A hard entry later than the response's fetch.
+    pub hard: Option<Position>,
+    /// A soft entry later than the response's last validation, and when it was accepted.
+    pub soft: Option<(Position, Millis)>,
+    /// An unsafe method invalidated the URL after the fetch (RFC 9111 §4.4).
+    pub local: bool,
+}
+
+impl PurgeState {
+    /// The bytes must not be used at all.
+    pub const fn forbids(&self) -> bool {
+        self.hard.is_some() || self.local
+    }
+}
+
+/// The live form of the ledger. Shared by all cores.
+#[derive(Debug)]
+pub struct Live {
+    ledger: LedgerId,
+    in_force: AtomicU64,
+    /// Everything at or below is answered by this position alone (entries were compacted away).
+    floor: AtomicU64,
+    shards: [RwLock<HashMap<u64, Marks, foldhash::fast::RandomState>>; SHARDS],
+}
+
+impl Live {
+    /// An empty map for a ledger whose entries up to `floor` are gone: whatever was fetched
+    /// before the floor counts as purged.
+    pub fn new(ledger: LedgerId, floor: Position) -> Self {
+        Self {
+            ledger,
+            in_force: AtomicU64::new(floor.0),
+            floor: AtomicU64::new(floor.0),
+            shards: std::array::from_fn(|_| RwLock::default()),
+        }
+    }
+
+    /// Which ledger this map was made from.
+    pub const fn ledger(&self) -> LedgerId {
+        self.ledger
+    }
+
+    /// The highest position in force.
+    pub fn position(&self) -> Position {
+        Position(self.in_force.load(Ordering::Acquire))
+    }
+
+    /// Raises the floor after a compaction that is already durable.
+    pub fn raise_floor(&self, floor: Position) {
+        self.floor.fetch_max(floor.0, Ordering::AcqRel);
+    }
+
+    /// Puts an entry in force. Call it only after the entry is on stable storage, in ledger order.
+    pub fn apply(&self, entry: &Invalidation) {
+        for scope in &entry.scopes {
+            let mut shard = self.shard(*scope).write();
+            let marks = shard.entry(scope.0).or_default();
+            match entry.mode {
+                Mode::Hard => marks.hard = marks.hard.max(entry.position),
+                Mode::Soft if entry.position > marks.soft => {
+                    marks.soft = entry.position;
+                    marks.soft_accepted = entry.accepted;
+                }
+                Mode::Soft => {}
+            }
+        }
+        self.in_force.fetch_max(entry.position.0, Ordering::AcqRel);
+    }
+
+    /// How many scopes the map holds.
+    pub fn scopes(&self) -> usize {
+        self.shards.iter().map(|shard| shard.read().len()).sum()
+    }
+
+    /// Which entries select a response on `target` with `tags`, whose bytes were fetched under
+    /// `sent` and last validated under `validated`.
+    pub fn check(
+        &self,
+        target: &TargetScopes<'_>,
+        tags: &[u64],
+        sent: Position,
+        validated: Position,
+    ) -> PurgeState {
+        let mut state = PurgeState::default();
+        if sent >= self.position() {
+            return state;
+        }
+        let floor = Position(self.floor.load(Ordering::Acquire));
+        if sent < floor {
+            state.hard = Some(floor);
+        }
+        target.each(tags, |scope| {
+            let Some(marks) = self.shard(scope).read().get(&scope.0).copied() else { return };
+            if marks.hard > sent {
+                state.hard = state.hard.max(Some(marks.hard));
+            }
+            if marks.soft > validated && state.soft.is_none_or(|(at, _)| marks.soft > at) {
+                state.soft = Some((marks.soft, marks.soft_accepted));
+            }
+        });
+        state
+    }
+
+    /// The watermark of a fetch that is sent now.
+    pub fn watermark(&self, local: &super::Local) -> Watermark {
+        Watermark { ledger: self.ledger, position: self.position(), local: local.counter() }
+    }
+
+    fn shard(&self, scope: ScopeHash) -> &RwLock<HashMap<u64, Marks, foldhash::fast::RandomState>> {
+        &self.shards[(scope.0 >> 58) as usize % SHARDS]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Scope, scope::tag_hash};
+    use super::*;
+
+    fn target(path: &str) -> TargetScopes<'_> {
+        TargetScopes { site: "s", host: "h", path, query: None }
+    }
+
+    fn entry(scope: Scope<'_>, mode: Mode, position: u64) -> Invalidation {
+        Invalidation {
+            scopes: vec![ScopeHash::of(&scope, None)],
+            mode,
+            position: Position(position),
+            accepted: Millis(position * 10),
+        }
+    }
+
+    #[test]
+    fn an_entry_selects_what_was_fetched_before_it_and_nothing_after() {
+        let live = Live::new(LedgerId(1), Position(0));
+        live.apply(&entry(Scope::Url("h", "/a", None), Mode::Hard, 1));
+        let hard = |path, sent| live.check(&target(path), &[], Position(sent), Position(sent)).hard;
+        assert_eq!(hard("/a", 0), Some(Position(1)));
+        assert_eq!(hard("/a", 1), None);
+        assert_eq!(hard("/b", 0), None);
+    }
+
+    #[test]
+    fn a_soft_entry_after_a_hard_one_does_not_weaken_it() {
+        let live = Live::new(LedgerId(1), Position(0));
+        live.apply(&entry(Scope::Tag("t"), Mode::Hard, 1));
+        live.apply(&entry(Scope::Tag("t"), Mode::Soft, 2));
+        let state = live.check(&target("/a"), &[tag_hash("t")], Position(0), Position(0));
+        assert_eq!(state.hard, Some(Position(1)));
+        assert_eq!(state.soft, Some((Position(2), Millis(20))));
+    }
+
+    #[test]
+    fn below_the_floor_everything_counts_as_purged() {
+        let live = Live::new(LedgerId(1), Position(7));
+        assert_eq!(live.check(&target("/"), &[], Position(6), Position(6)).hard, Some(Position(7)));
+        assert_eq!(live.check(&target("/"), &[], Position(7), Position(7)).hard, None);
+    }
+}

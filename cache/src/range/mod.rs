@@ -1,0 +1,1 @@
+//! Byte ranges as pure functions (RFC 9110 §14).
