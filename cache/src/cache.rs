@@ -1,1 +1,364 @@
 //! `Cache`: lookup, fill, freshen, invalidate.
+//!
+//! The one place where directory, store, fills, ledger and policy meet. Decisions are
+//! `policy`'s; bytes are the store's; this file asks them in the right order.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use http::HeaderMap;
+
+use crate::budget::Budget;
+use crate::directory::{Directory, Record, Varied};
+use crate::fill::collapse::Candidate;
+use crate::fill::{FillHead, FillKey, FillPermit, Fills, HitForMiss, Join, Waiter};
+use crate::head::{self, StoredHead};
+use crate::invalidate::{Live, Local, Position, PurgeState, ScopeHash, TargetScopes, Watermark};
+use crate::policy::{self, Cause, Judgement, Options, RequestFacts, Storable, Verdict};
+use crate::store::{CHUNK_BYTES, Part, Presence, Store, StoreKey, Tier};
+use crate::variant;
+use crate::{CacheKey, Clock, Millis};
+
+/// The cache. Shared by all cores; every method is short and holds no lock across an await.
+#[derive(Debug)]
+pub struct Cache {
+    /// What is stored and where.
+    pub directory: Directory,
+    /// Bytes.
+    pub store: Arc<dyn Store>,
+    /// Purges in force.
+    pub live: Arc<Live>,
+    /// Invalidations by unsafe methods.
+    pub local: Local,
+    /// Fills in flight.
+    pub fills: Fills,
+    /// Memory.
+    pub budget: Budget,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    pub(crate) hit_for_miss: HitForMiss,
+    objects: AtomicU64,
+}
+
+/// A request, as the cache looks at it.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// The cache key.
+    pub key: &'a CacheKey,
+    /// Directives and method.
+    pub facts: &'a RequestFacts,
+    /// All fields, for selecting.
+    pub headers: &'a HeaderMap,
+    /// What purges can select.
+    pub target: TargetScopes<'a>,
+    /// The site's rules.
+    pub options: &'a Options,
+    /// What was in force when it arrived.
+    pub arrival: Watermark,
+}
+
+/// What the directory holds for a request, judged.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// What to do, and why.
+    pub judgement: Judgement,
+    /// The stored response that fits, unless a purge forbids its bytes.
+    pub record: Option<Record>,
+    /// Hash of the selecting fields, for joining fills.
+    selected: u64,
+}
+
+/// A way on for a request that needs the origin.
+#[derive(Debug)]
+pub enum Entry {
+    /// Fetch, and wait for the head like everybody else.
+    Lead(FillPermit, Waiter),
+    /// Somebody else fetches.
+    Follow(Waiter),
+    /// Meanwhile somebody stored it: look again.
+    Again,
+    /// Go to the origin without the cache, for this reason.
+    Alone(Cause),
+}
+
+/// A stored head, loaded.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// Status and fields.
+    pub head: StoredHead,
+    /// The body if it is stored inline.
+    pub inline: Bytes,
+    /// Where the head came from.
+    pub tier: Tier,
+}
+
+impl Cache {
+    /// A cache over its parts. `first_object` is the first object id of this boot.
+    pub fn new(
+        directory: Directory,
+        store: Arc<dyn Store>,
+        live: Arc<Live>,
+        budget: Budget,
+        clock: Arc<dyn Clock>,
+        first_object: u64,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            directory,
+            store,
+            live,
+            local: Local::default(),
+            fills: Fills::default(),
+            budget,
+            clock,
+            hit_for_miss: HitForMiss::default(),
+            objects: AtomicU64::new(first_object),
+        })
+    }
+
+    /// What is in force now: a request takes it on arrival, a fetch when it is sent.
+    pub fn watermark(&self) -> Watermark {
+        self.live.watermark(&self.local)
+    }
+
+    /// **Lookup**: finds the stored response that fits and judges it.
+    pub fn lookup(&self, request: &Request<'_>) -> Found {
+        let now = self.clock.now();
+        let mut selected = 0;
+        let record = self.directory.find(request.key, |record| match &record.varied {
+            None => true,
+            Some(varied) => {
+                let hash = variant::selected_hash(request.key, &varied.vary, request.headers);
+                if selected == 0 {
+                    selected = fold(&hash);
+                }
+                hash == varied.selected
+            }
+        });
+        let in_force = self.live.position();
+        let purges = record.as_ref().map(|record| self.purges(record, &request.target));
+        if let (Some(record), Some(purges)) = (&record, &purges)
+            && record.checked < in_force
+            && *purges == PurgeState::default()
+        {
+            // Compared with everything up to here: the next lookup need not do it again.
+            self.directory.amend(&record.key, record.head, |record| record.checked = in_force);
+        }
+        let purges = purges.unwrap_or_default();
+        let stored = record.as_ref().map(|record| (&record.fresh, record.stale_since));
+        let judgement = policy::reuse::judge(request.facts, stored, &purges, now, request.options);
+        let record = record.filter(|_| !purges.forbids());
+        Found { judgement, record, selected }
+    }
+
+    /// Which purges select a record.
+    fn purges(&self, record: &Record, target: &TargetScopes<'_>) -> PurgeState {
+        let since = record.sent.max(record.checked);
+        let mut purges = self.live.check(target, &record.tags, since, record.validated.max(since));
+        if record.tags_overflow && since < self.live.position() {
+            // Tags that were not kept might be selected: the safe reading.
+            purges.hard = purges.hard.or(Some(self.live.position()));
+        }
+        // The hash of the URL is worked out only if something was invalidated since.
+        purges.local = record.local < self.local.counter()
+            && self.local.selects(target.url(), record.local);
+        purges
+    }
+
+    /// **Fill**: joins a fetch in flight or gets the right to fetch.
+    pub fn enter(self: &Arc<Self>, request: &Request<'_>, found: &Found) -> Entry {
+        if let Some(position) = self.hit_for_miss.recall(request.key, self.clock.now()) {
+            let purged = self.live.check(&request.target, &[], position, position);
+            if purged == PurgeState::default() {
+                return Entry::Alone(Cause::HitForMiss);
+            }
+            self.hit_for_miss.forget(request.key);
+        }
+        let key = FillKey { key: *request.key, selected: found.selected };
+        match self.fills.join(key, |fill| self.may_join(request, &key, fill)) {
+            Join::Follow(waiter) => Entry::Follow(waiter),
+            Join::Alone => Entry::Alone(Cause::NothingStored),
+            Join::Lead(fill, waiter) => {
+                let permit = FillPermit::new(Arc::clone(self), fill, false);
+                // Between our lookup and the permit another fill may have been published.
+                let again = self.lookup(request).judgement.verdict;
+                if again == Verdict::Fresh && found.judgement.verdict != Verdict::Fresh {
+                    return Entry::Again;
+                }
+                Entry::Lead(permit, waiter)
+            }
+        }
+    }
+
+    /// The right to validate in the background, unless somebody does already.
+    pub fn enter_background(self: &Arc<Self>, request: &Request<'_>, found: &Found) -> Option<FillPermit> {
+        let key = FillKey { key: *request.key, selected: found.selected };
+        let fill = self.fills.lead_quietly(key, |fill| self.may_join(request, &key, fill))?;
+        Some(FillPermit::new(Arc::clone(self), fill, true))
+    }
+
+    fn may_join(&self, request: &Request<'_>, key: &FillKey, fill: &Candidate<'_>) -> bool {
+        if let Some(head) = fill.head {
+            return self.admits(request, head);
+        }
+        fill.key.selected == key.selected
+            && fill.sent.is_none_or(|sent| !self.selected_since(request, sent, &[], false))
+    }
+
+    /// Whether a response that is being filled may answer this request: it fits the selecting
+    /// fields, and nothing that the request must honour selects it since its fetch was sent.
+    pub fn admits(&self, request: &Request<'_>, head: &FillHead) -> bool {
+        let fits = head.varied.as_ref().is_none_or(|varied| {
+            variant::selected_hash(request.key, &varied.vary, request.headers) == varied.selected
+        });
+        fits && !self.selected_since(request, head.sent, &head.tags, head.tags_overflow)
+    }
+
+    /// Whether a record that somebody else's validation yielded may answer this request.
+    pub fn admits_record(&self, request: &Request<'_>, record: &Record) -> bool {
+        let fits = record.varied.as_ref().is_none_or(|varied| {
+            variant::selected_hash(request.key, &varied.vary, request.headers) == varied.selected
+        });
+        let purges = self.purges(record, &request.target);
+        fits && !purges.forbids() && purges.soft.is_none()
+    }
+
+    fn selected_since(
+        &self,
+        request: &Request<'_>,
+        sent: Watermark,
+        tags: &[u64],
+        tags_overflow: bool,
+    ) -> bool {
+        let arrival = request.arrival;
+        let newer = sent.position < arrival.position
+            && (tags_overflow
+                || self.live.check(&request.target, tags, sent.position, sent.position)
+                    != PurgeState::default());
+        newer
+            || (sent.local < arrival.local && self.local.selects(request.target.url(), sent.local))
+    }
+
+    /// Loads a stored head. `None`: the bytes are gone, and so is the record now.
+    pub async fn load(&self, record: &Record) -> Option<Loaded> {
+        let key = StoreKey { object: record.head, part: Part::Head };
+        let loaded = match self.store.peek(key) {
+            Some(block) => Some((block, Tier::Memory)),
+            None => self.store.get(key).await,
+        };
+        let decoded = loaded.and_then(|(block, tier)| {
+            let (head, inline) = head::decode(&block)?;
+            let whole = !record.inline || inline.len() as u64 == record.length;
+            whole.then_some(Loaded { head, inline, tier })
+        });
+        if decoded.is_none() {
+            self.forget(record);
+        }
+        decoded
+    }
+
+    /// Whether all chunks of `from..to` could be read now, by RAM tables alone.
+    pub fn can_read(&self, record: &Record, from: u64, to: u64) -> bool {
+        if record.inline || from >= to {
+            return true;
+        }
+        let (first, last) = (from / CHUNK_BYTES as u64, (to - 1) / CHUNK_BYTES as u64);
+        (first..=last).all(|chunk| {
+            let key = StoreKey { object: record.body, part: Part::Chunk(chunk as u32) };
+            self.store.presence(key) != Presence::Absent
+        })
+    }
+
+    /// **Freshen**: the origin confirmed `base` with a 304; `merged` is its head with the fields
+    /// of the 304 taken over. Publishes the new record and gives it back; `None` if a hard purge
+    /// selected the base meanwhile, or the head is too large.
+    pub fn freshen(
+        &self,
+        request: &Request<'_>,
+        base: &Record,
+        inline: &Bytes,
+        merged: &StoredHead,
+        storable: Storable,
+        sent: Watermark,
+    ) -> Option<Record> {
+        if self.purges(base, &request.target).forbids() {
+            return None;
+        }
+        let body: &[Bytes] = if base.inline { std::slice::from_ref(inline) } else { &[] };
+        let (block, head_bytes) = head::encode(merged.status, &merged.headers, body)?;
+        let head_id = self.next_object();
+        self.store.put(StoreKey { object: head_id, part: Part::Head }, block);
+        let mut tags = base.tags.to_vec();
+        tags.extend(storable.tags.iter().filter(|tag| !base.tags.contains(tag)));
+        let record = Record {
+            head: head_id,
+            body: if base.inline { head_id } else { base.body },
+            fresh: storable.fresh,
+            validated: sent.position.max(base.validated),
+            stale_since: Millis::MAX,
+            tags_overflow: base.tags_overflow || storable.tags_overflow,
+            tags: tags.into_boxed_slice(),
+            head_bytes,
+            ..base.clone()
+        };
+        self.publish(record.clone());
+        self.store.forget(StoreKey { object: base.head, part: Part::Head });
+        Some(record)
+    }
+
+    /// **Invalidate**: an unsafe method succeeded on this URL (RFC 9111 §4.4).
+    pub fn invalidate_local(&self, url: ScopeHash) {
+        self.local.invalidate(url);
+    }
+
+    /// Drops a record whose bytes are gone.
+    pub fn forget(&self, record: &Record) {
+        self.directory.forget(&record.key, record.head);
+    }
+
+    pub(crate) fn publish(&self, record: Record) {
+        let replaced = self.directory.publish(record);
+        if let Some(old) = replaced.filter(|old| old.inline) {
+            // Readers of an inline body hold it already. Chunks of a large one may still be read;
+            // they age out.
+            self.store.forget(StoreKey { object: old.head, part: Part::Head });
+        }
+    }
+
+    /// A new object id.
+    pub(crate) fn next_object(&self) -> u64 {
+        self.objects.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Whether a stale response may stand in for an error of the origin.
+    pub fn stale_on_error(&self, request: &Request<'_>, record: &Record) -> bool {
+        let purges = self.purges(record, &request.target);
+        policy::reuse::stale_on_error(
+            &record.fresh,
+            record.stale_since,
+            request.facts,
+            &purges,
+            self.clock.now(),
+            request.options,
+        )
+    }
+
+    /// What a response varies on, bound to the request that was sent.
+    pub fn varied(&self, request: &Request<'_>, storable: &Storable) -> Option<Arc<Varied>> {
+        (!storable.vary.is_empty()).then(|| {
+            let vary = storable.vary.clone();
+            let selected = variant::selected_hash(request.key, &vary, request.headers);
+            Arc::new(Varied { vary, selected })
+        })
+    }
+
+    /// The position up to which every record has been compared with the ledger: entries at or
+    /// below may be compacted away.
+    pub fn oldest_position(&self) -> Position {
+        self.directory.oldest_position()
+    }
+}
+
+fn fold(hash: &[u8; 32]) -> u64 {
+    u64::from_le_bytes(hash[..8].try_into().expect("32 bytes")) | 1
+}

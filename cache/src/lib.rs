@@ -19,6 +19,7 @@ pub mod invalidate;
 pub mod key;
 pub mod policy;
 pub mod range;
+pub mod reader;
 pub mod store;
 pub mod variant;
 

@@ -180,3 +180,29 @@ impl From<Cause> for Error {
         Self::new(cause)
     }
 }
+
+impl Cause {
+    /// A number that stands for the cause where words of the edge may not go (the cache).
+    pub const fn code(self) -> u16 {
+        self as u16
+    }
+
+    /// The cause behind a [`Cause::code`].
+    pub fn from_code(code: u16) -> Option<Self> {
+        Self::ALL.get(usize::from(code)).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_cause_comes_back_from_its_code_and_has_a_label_of_its_own() {
+        let mut labels = std::collections::HashSet::new();
+        for cause in Cause::ALL {
+            assert_eq!(Cause::from_code(cause.code()), Some(*cause));
+            assert!(labels.insert(cause.label()), "{} is used twice", cause.label());
+        }
+    }
+}

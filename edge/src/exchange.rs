@@ -1,1 +1,455 @@
-//! To be written.
+//! One request and its one final response: the steps, and the loop that moves between them.
+//!
+//! ```text
+//!            ┌────────────────────── Look ◄──────────────────┐ (refused by a purge, bytes gone)
+//!            ▼              ▼          ▼           ▼          │
+//!         Stored           Enter      Pass      Trouble       │
+//!            │              │  ▲        │          ▲ │        │
+//!            │              ▼  └────┐   │          │ ▼        │
+//!            │            Await ────┼───┼──────────┘ Stored   │
+//!            │              │       │   │         (stale on   │
+//!            ▼              ▼       ▼   ▼            error)   │
+//!          answer         Fill    Hand  answer ───────────────┘
+//! ```
+//!
+//! `Look` asks the cache. `Stored` answers from it. `Enter` joins a fetch or starts one, which
+//! runs detached from this client ([`fetch`]). `Await` waits for its head: then the client reads
+//! along (`Fill`), is given the origin's answer because it may not be stored (`Hand`), or goes to
+//! the origin alone (`Pass`). `Trouble` is a failure that a stale response may stand in for.
+//!
+//! Only this file and `node.rs` join folders.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Method, Response};
+use selvedge_cache::cache::{Entry, Found, Request};
+use selvedge_cache::directory::Record;
+use selvedge_cache::fill::{FailureCode, FillHead, HeadOutcome, Waiter};
+use selvedge_cache::invalidate::Watermark;
+use selvedge_cache::policy::{self, Judgement, MethodClass, Verdict};
+use tokio::sync::oneshot;
+
+use crate::accept::{Handler, Received};
+use crate::admit::{self, Admitted};
+use crate::decide::Plan;
+use crate::error::{Cause, Error};
+use crate::filter::{Action, Caching, Context, RequestHead};
+use crate::journal::{CacheOutcome, Journal};
+use crate::node::{Shared, Worker};
+use crate::origin::OriginReply;
+use crate::respond::fields::{CacheStatus, Forward};
+use crate::respond::{self, Outgoing};
+
+mod answer;
+mod close;
+mod fetch;
+mod outbound;
+mod pass;
+
+pub use close::Closing;
+
+/// How often a request may look again before it goes to the origin alone.
+const LOOKS_MAX: u32 = 4;
+
+/// How long a request waits for a head that another request fetches, in milliseconds; then it
+/// goes to the origin alone.
+const WAIT_MS_MAX: u64 = 30_000;
+
+/// The body type of every response.
+pub type Reply = Response<Outgoing<Closing>>;
+
+/// Answers the requests of one core.
+#[derive(Clone, Debug)]
+pub struct Exchanger {
+    /// What all cores share.
+    pub shared: Arc<Shared>,
+    /// What belongs to this core.
+    pub worker: Rc<Worker>,
+}
+
+impl Handler for Exchanger {
+    type Body = Outgoing<Closing>;
+
+    fn call(&self, received: Received) -> impl Future<Output = Reply> + 'static {
+        let exchanger = self.clone();
+        async move { exchanger.answer(received).await }
+    }
+}
+
+/// Where an exchange stands.
+enum Step {
+    Look,
+    Stored(Box<Record>, Judgement, CacheOutcome),
+    Enter(Box<Found>),
+    Await(Await),
+    Fill(Arc<FillHead>, Waiter, CacheOutcome),
+    Hand(Box<OriginReply>, Forward),
+    Pass(Forward, &'static str),
+    Trouble(Error, Option<Box<Record>>, Forward),
+}
+
+impl Step {
+    /// The name in traces.
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Look => "look",
+            Self::Stored(..) => "stored",
+            Self::Enter(_) => "enter",
+            Self::Await(_) => "await",
+            Self::Fill(..) => "fill",
+            Self::Hand(..) => "hand",
+            Self::Pass(..) => "pass",
+            Self::Trouble(..) => "trouble",
+        }
+    }
+}
+
+/// A request that waits for a head.
+struct Await {
+    waiter: Waiter,
+    /// Set for the request that started the fetch: the answer that may not be stored.
+    handed: Option<oneshot::Receiver<Box<OriginReply>>>,
+    /// What is stored, if the fetch validates it or a failure may be answered with it.
+    base: Option<Box<Record>>,
+    judgement: Judgement,
+}
+
+/// One request under way.
+struct Exchange {
+    shared: Arc<Shared>,
+    worker: Rc<Worker>,
+    admitted: Admitted,
+    plan: Plan,
+    context: Context,
+    arrival: Watermark,
+    journal: Box<Journal>,
+}
+
+impl Exchanger {
+    async fn answer(self, received: Received) -> Reply {
+        // Taken before anything else: a purge that was acknowledged before this request arrived
+        // is in force for it.
+        let arrival = self.shared.cache.watermark();
+        let world = self.shared.world.load();
+        let mut journal = close::journal(&received, &self.shared.telemetry);
+        let accept = received.head.headers.get(http::header::ACCEPT).cloned();
+        let is_head = received.head.method == Method::HEAD;
+        let admitted = match admit::admit(received, &world.admission) {
+            Ok(admitted) => admitted,
+            Err(error) => return self.refuse(journal, error, accept.as_ref(), is_head),
+        };
+        close::admitted(&mut journal, &admitted);
+        let Some(site) = world.sites.find(&admitted.host).cloned() else {
+            return self.refuse(journal, Cause::UnknownHost.into(), accept.as_ref(), is_head);
+        };
+        drop(world);
+        journal.site = site.index;
+        let context = Context { client: admitted.client, ..Context::default() };
+        let mut admitted = admitted;
+        if admitted.content_length.is_some_and(|length| length > site.body_bytes_max) {
+            return self.refuse(journal, Cause::BodyTooLarge.into(), accept.as_ref(), is_head);
+        }
+        let mut context = context;
+        if !site.filters.is_empty()
+            && let Action::Respond(response) =
+                filter_request(&site, &mut context, &mut admitted).await
+        {
+            return self.synthetic(journal, response, is_head);
+        }
+        let plan = Plan::make(site, &mut admitted);
+        let mut exchange = Exchange {
+            shared: self.shared,
+            worker: self.worker,
+            admitted,
+            plan,
+            context,
+            arrival,
+            journal,
+        };
+        if exchange.admitted.method.as_str() == "PURGE" {
+            return exchange.purge().await;
+        }
+        exchange.run().await
+    }
+
+    fn refuse(
+        &self,
+        mut journal: Box<Journal>,
+        error: Error,
+        accept: Option<&http::HeaderValue>,
+        is_head: bool,
+    ) -> Reply {
+        journal.cache = CacheOutcome::Error;
+        answer::failure(&self.shared, journal, &error, accept, is_head, &CacheStatus::default())
+    }
+
+    fn synthetic(
+        &self,
+        mut journal: Box<Journal>,
+        response: Response<bytes::Bytes>,
+        is_head: bool,
+    ) -> Reply {
+        journal.cache = CacheOutcome::Synthetic;
+        answer::synthetic(&self.shared, journal, response, is_head)
+    }
+}
+
+async fn filter_request(
+    site: &crate::decide::Site,
+    context: &mut Context,
+    admitted: &mut Admitted,
+) -> Action {
+    let mut head = RequestHead {
+        method: &admitted.method,
+        scheme: admitted.scheme,
+        host: &admitted.host,
+        path: &mut admitted.path,
+        query: &mut admitted.query,
+        headers: &mut admitted.headers,
+    };
+    if let Action::Respond(response) = site.filters.request(context, &mut head) {
+        return Action::Respond(response);
+    }
+    site.filters.authorize(context, &admitted.headers).await
+}
+
+impl Exchange {
+    /// The loop. Each step says what comes next, or answers.
+    async fn run(mut self) -> Reply {
+        let mut step = self.first_step();
+        let mut looks = 0;
+        loop {
+            tracing::trace!(connection = self.journal.connection, step = step.name());
+            step = match step {
+                Step::Look if looks >= LOOKS_MAX => Step::Pass(Forward::Miss, "LOOKS-EXHAUSTED"),
+                Step::Look => {
+                    looks += 1;
+                    self.look()
+                }
+                Step::Stored(record, judgement, outcome) => {
+                    match self.stored(&record, &judgement, outcome).await {
+                        Some(reply) => return reply,
+                        None => Step::Look,
+                    }
+                }
+                Step::Enter(found) => self.enter(*found),
+                Step::Await(waiting) => self.wait(waiting).await,
+                Step::Fill(head, waiter, outcome) => {
+                    return self.filling(&head, waiter, outcome);
+                }
+                Step::Hand(reply, forward) => return self.handed(*reply, forward),
+                Step::Pass(forward, detail) => match self.pass(forward, detail).await {
+                    Ok(reply) => return reply,
+                    Err((error, base)) => Step::Trouble(error, base, forward),
+                },
+                Step::Trouble(error, base, forward) => {
+                    match base.filter(|base| self.may_stand_in(&error, base)) {
+                        Some(base) => {
+                            let mut judgement = self.judge(&base);
+                            judgement.verdict = Verdict::Stale { refresh: false };
+                            self.journal.error = Some(error.cause);
+                            self.journal.error_chain = Some(error.chain());
+                            match self.stored(&base, &judgement, CacheOutcome::Stale).await {
+                                Some(reply) => return reply,
+                                None => Step::Trouble(error, None, forward),
+                            }
+                        }
+                        None => return self.fail(&error, forward),
+                    }
+                }
+            };
+        }
+    }
+
+    /// Methods that the cache does not answer, and sites whose filters say so, pass at once.
+    fn first_step(&mut self) -> Step {
+        let filters = &self.plan.site.filters;
+        if !filters.is_empty()
+            && filters.before_lookup(&mut self.context, &self.admitted.headers) == Caching::Bypass
+        {
+            return Step::Pass(Forward::Bypass, "FILTER");
+        }
+        if self.admitted.upgrade.is_some() {
+            return Step::Trouble(Cause::Upgrade.into(), None, Forward::Bypass);
+        }
+        Step::Look
+    }
+
+    fn request(&self) -> Request<'_> {
+        Request {
+            key: &self.plan.key,
+            facts: &self.plan.facts,
+            headers: &self.admitted.headers,
+            target: self.plan.target(&self.admitted),
+            options: &self.plan.site.cache,
+            arrival: self.arrival,
+        }
+    }
+
+    fn look(&self) -> Step {
+        let found = self.shared.cache.lookup(&self.request());
+        let Found { judgement, .. } = found;
+        let cause = judgement.cause.token();
+        match (judgement.verdict, &found.record) {
+            (Verdict::Fresh, Some(record)) => {
+                Step::Stored(Box::new(record.clone()), judgement, CacheOutcome::Hit)
+            }
+            (Verdict::Stale { refresh }, Some(record)) => {
+                if refresh {
+                    self.refresh(&found);
+                }
+                Step::Stored(Box::new(record.clone()), judgement, CacheOutcome::Stale)
+            }
+            (Verdict::Unsatisfied, _) => {
+                Step::Trouble(Cause::OnlyIfCached.into(), None, Forward::Miss)
+            }
+            (Verdict::Bypass, _) => Step::Pass(forward_of(&judgement), cause),
+            // What is asked of the origin for these is for this client alone.
+            _ if self.plan.facts.method != MethodClass::Get || self.plan.facts.no_store => {
+                Step::Pass(forward_of(&judgement), cause)
+            }
+            _ => Step::Enter(Box::new(found)),
+        }
+    }
+
+    fn enter(&self, found: Found) -> Step {
+        let forward = forward_of(&found.judgement);
+        match self.shared.cache.enter(&self.request(), &found) {
+            Entry::Again => Step::Look,
+            Entry::Alone(cause) => Step::Pass(forward, cause.token()),
+            Entry::Follow(waiter) => Step::Await(Await {
+                waiter,
+                handed: None,
+                base: found.record.map(Box::new),
+                judgement: found.judgement,
+            }),
+            Entry::Lead(permit, waiter) => {
+                let (hand, handed) = oneshot::channel();
+                let base = found.record.map(Box::new);
+                let job = fetch::Job::new(self, base.clone(), Some(hand));
+                tokio::task::spawn_local(job.run(permit));
+                Step::Await(Await {
+                    waiter,
+                    handed: Some(handed),
+                    base,
+                    judgement: found.judgement,
+                })
+            }
+        }
+    }
+
+    /// Starts a validation in the background, unless one is under way.
+    fn refresh(&self, found: &Found) {
+        if let Some(permit) = self.shared.cache.enter_background(&self.request(), found) {
+            let job = fetch::Job::new(self, found.record.clone().map(Box::new), None);
+            tokio::task::spawn_local(job.run(permit));
+        }
+    }
+
+    async fn wait(&self, mut waiting: Await) -> Step {
+        let forward = forward_of(&waiting.judgement);
+        let leads = waiting.handed.is_some();
+        let outcome = if leads {
+            // The fetch has deadlines of its own.
+            waiting.waiter.head().await
+        } else {
+            let limit = Duration::from_millis(WAIT_MS_MAX);
+            match tokio::time::timeout(limit, waiting.waiter.head()).await {
+                Ok(outcome) => outcome,
+                Err(_) => return Step::Pass(forward, "WAIT-LIMIT"),
+            }
+        };
+        match outcome {
+            HeadOutcome::Head(head) if leads => {
+                Step::Fill(head, waiting.waiter, CacheOutcome::Miss)
+            }
+            HeadOutcome::Head(head) if self.shared.cache.admits(&self.request(), &head) => {
+                Step::Fill(head, waiting.waiter, CacheOutcome::Collapsed)
+            }
+            // Purged since it was sent, or another variant.
+            HeadOutcome::Head(_) => Step::Look,
+            HeadOutcome::Validated(record) => {
+                let mine = leads || self.shared.cache.admits_record(&self.request(), &record);
+                let outcome =
+                    if leads { CacheOutcome::Revalidated } else { CacheOutcome::Collapsed };
+                if mine {
+                    let judgement = self.judge(&record);
+                    Step::Stored(record, judgement, outcome)
+                } else {
+                    Step::Look
+                }
+            }
+            HeadOutcome::Released => match waiting.handed.and_then(|mut hand| hand.try_recv().ok())
+            {
+                Some(reply) => self.hand_or_stand_in(reply, waiting.base, forward),
+                None => Step::Pass(forward, "NOT-SHARED"),
+            },
+            HeadOutcome::Failed(FailureCode(code)) => {
+                let cause = Cause::from_code(code).unwrap_or(Cause::OriginBroke);
+                Step::Trouble(cause.into(), waiting.base, forward)
+            }
+        }
+    }
+
+    /// The origin answered with an error: a stale response may stand in (RFC 5861 §4).
+    fn hand_or_stand_in(
+        &self,
+        reply: Box<OriginReply>,
+        base: Option<Box<Record>>,
+        forward: Forward,
+    ) -> Step {
+        if fetch::is_origin_error(reply.status)
+            && let Some(base) = base.filter(|b| self.shared.cache.stale_on_error(&self.request(), b))
+        {
+            let mut judgement = self.judge(&base);
+            judgement.verdict = Verdict::Stale { refresh: false };
+            return Step::Stored(base, judgement, CacheOutcome::Stale);
+        }
+        Step::Hand(reply, forward)
+    }
+
+    /// Whether a stale response may stand in for a failure: the origin's fault only.
+    fn may_stand_in(&self, error: &Error, base: &Record) -> bool {
+        error.cause.fault() == crate::error::Fault::Origin
+            && self.shared.cache.stale_on_error(&self.request(), base)
+    }
+
+    /// The age sum of a record now, with what the ledger says.
+    fn judge(&self, record: &Record) -> Judgement {
+        let now = self.shared.cache.clock.now();
+        policy::reuse::judge(
+            &self.plan.facts,
+            Some((&record.fresh, record.stale_since)),
+            &selvedge_cache::invalidate::PurgeState::default(),
+            now,
+            &self.plan.site.cache,
+        )
+    }
+
+    fn fail(mut self, error: &Error, forward: Forward) -> Reply {
+        self.journal.cache = CacheOutcome::Error;
+        let status = CacheStatus { forward: Some(forward), ..CacheStatus::default() };
+        let accept = self.admitted.headers.get(http::header::ACCEPT);
+        let is_head = self.admitted.method == Method::HEAD;
+        answer::failure(&self.shared, self.journal, error, accept, is_head, &status)
+    }
+}
+
+/// Why the cache asks the origin (RFC 9211 §2.2).
+fn forward_of(judgement: &Judgement) -> Forward {
+    use policy::Cause as Why;
+    match judgement.cause {
+        Why::Method => Forward::Method,
+        Why::RequestNoCache | Why::RequestMaxAge | Why::RequestMinFresh | Why::RequestBody => {
+            Forward::Request
+        }
+        Why::NothingStored | Why::HardPurged | Why::Invalidated | Why::HitForMiss => {
+            Forward::UriMiss
+        }
+        _ => Forward::Stale,
+    }
+}
+
+pub use respond::Body;

@@ -19,7 +19,7 @@ pub mod writer;
 pub const CHUNK_BYTES: usize = 65_472;
 
 /// Bodies up to this length are stored inline behind their head, as one value.
-pub const INLINE_BYTES_MAX: usize = 65_536;
+pub const INLINE_BYTES_MAX: usize = CHUNK_BYTES;
 
 /// Names one value.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]

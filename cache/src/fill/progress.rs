@@ -1,0 +1,320 @@
+//! Readers behind a writer: locks and wakers around [`Machine`].
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use parking_lot::Mutex;
+
+use super::FailureCode;
+use super::collapse::{Candidate, FillKey};
+use super::machine::{Machine, Read};
+use crate::directory::{Record, Varied};
+use crate::invalidate::Watermark;
+use crate::policy::Fresh;
+use crate::store::{BoxFuture, Part, Store, StoreKey};
+
+/// The head of a response that is being filled: what waiters are checked against and given.
+#[derive(Clone, Debug)]
+pub struct FillHead {
+    /// Final status.
+    pub status: StatusCode,
+    /// Fields as they will be stored.
+    pub headers: HeaderMap,
+    /// Length that the origin declared.
+    pub length: Option<u64>,
+    /// Watermark of the fetch.
+    pub sent: Watermark,
+    /// Tag hashes.
+    pub tags: Box<[u64]>,
+    /// There were more tags than we keep.
+    pub tags_overflow: bool,
+    /// Selecting fields, when the response varies.
+    pub varied: Option<Arc<Varied>>,
+    /// Freshness facts.
+    pub fresh: Fresh,
+    /// Object id of the body.
+    pub object: u64,
+}
+
+/// What came of the fetch that a request waited for.
+#[derive(Clone, Debug)]
+pub enum HeadOutcome {
+    /// A storable response; its body follows.
+    Head(Arc<FillHead>),
+    /// The origin confirmed what is stored (304): the record as it is now.
+    Validated(Box<Record>),
+    /// Nothing that can be shared: look again, or go alone.
+    Released,
+    /// The fetch failed.
+    Failed(FailureCode),
+}
+
+#[derive(Debug, Default)]
+struct Seat {
+    taken: bool,
+    offset: u64,
+    waker: Option<Waker>,
+}
+
+#[derive(Debug)]
+struct State {
+    sent: Option<Watermark>,
+    outcome: Option<HeadOutcome>,
+    machine: Machine,
+    seats: Vec<Seat>,
+    free: Vec<usize>,
+    /// Waits for a reader to come closer, or to leave.
+    writer: Option<Waker>,
+}
+
+/// One fill in flight.
+#[derive(Debug)]
+pub struct Fill {
+    key: FillKey,
+    state: Mutex<State>,
+}
+
+impl Fill {
+    pub(super) fn new(key: FillKey) -> Self {
+        Self {
+            key,
+            state: Mutex::new(State {
+                sent: None,
+                outcome: None,
+                machine: Machine::new(None),
+                seats: Vec::new(),
+                free: Vec::new(),
+                writer: None,
+            }),
+        }
+    }
+
+    pub(super) const fn key(&self) -> &FillKey {
+        &self.key
+    }
+
+    pub(super) fn admits(&self, admits: &impl Fn(&Candidate<'_>) -> bool) -> bool {
+        self.state.lock().admits(&self.key, admits)
+    }
+
+    /// `None`: the check does not admit. `Some(None)`: it does, but there is no seat left.
+    pub(super) fn join_if(
+        self: &Arc<Self>,
+        admits: &impl Fn(&Candidate<'_>) -> bool,
+        readers_max: usize,
+    ) -> Option<Option<Waiter>> {
+        let mut state = self.state.lock();
+        if !state.admits(&self.key, admits) {
+            return None;
+        }
+        if state.readers() >= readers_max {
+            return Some(None);
+        }
+        let seat = state.sit();
+        Some(Some(Waiter { fill: Arc::clone(self), seat }))
+    }
+
+    pub(super) fn sent(&self, watermark: Watermark) {
+        self.state.lock().sent = Some(watermark);
+    }
+
+    pub(super) fn settle(&self, outcome: HeadOutcome) {
+        self.update(|state| {
+            if let HeadOutcome::Head(head) = &outcome {
+                state.machine = Machine::new(head.length);
+            }
+            state.outcome = Some(outcome);
+        });
+    }
+
+    /// Changes the body and wakes every reader.
+    pub(super) fn advance<T>(&self, change: impl FnOnce(&mut Machine) -> T) -> T {
+        self.update(|state| change(&mut state.machine))
+    }
+
+    fn update<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.state.lock();
+        let result = change(&mut state);
+        let wakers: Vec<Waker> =
+            state.seats.iter_mut().filter_map(|seat| seat.waker.take()).collect();
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
+        result
+    }
+
+    /// How far the writer is ahead of its fastest reader; `None` if nobody reads. Registers
+    /// `waker` for the next change among the readers.
+    pub(super) fn ahead_bytes(&self, waker: &Waker) -> Option<u64> {
+        let mut state = self.state.lock();
+        state.writer = Some(waker.clone());
+        let fastest = state.seats.iter().filter(|seat| seat.taken).map(|seat| seat.offset).max()?;
+        Some(state.machine.received().saturating_sub(fastest))
+    }
+
+    pub(super) fn read_machine<T>(&self, look: impl FnOnce(&Machine) -> T) -> T {
+        look(&self.state.lock().machine)
+    }
+
+    fn leave(&self, seat: usize) {
+        let mut state = self.state.lock();
+        state.seats[seat] = Seat::default();
+        state.free.push(seat);
+        let writer = state.writer.take();
+        drop(state);
+        if let Some(writer) = writer {
+            writer.wake();
+        }
+    }
+}
+
+impl State {
+    fn admits(&self, key: &FillKey, admits: &impl Fn(&Candidate<'_>) -> bool) -> bool {
+        let head = match &self.outcome {
+            None => None,
+            Some(HeadOutcome::Head(head)) => Some(&**head),
+            // It came to nothing; it is about to leave the list.
+            Some(_) => return false,
+        };
+        admits(&Candidate { key, sent: self.sent, head })
+    }
+
+    fn readers(&self) -> usize {
+        self.seats.len() - self.free.len()
+    }
+
+    fn sit(&mut self) -> usize {
+        let seat = self.free.pop().unwrap_or_else(|| {
+            self.seats.push(Seat::default());
+            self.seats.len() - 1
+        });
+        self.seats[seat].taken = true;
+        seat
+    }
+}
+
+/// A request that waits for the head.
+#[derive(Debug)]
+pub struct Waiter {
+    fill: Arc<Fill>,
+    seat: usize,
+}
+
+impl Waiter {
+    pub(super) fn attach(fill: &Arc<Fill>) -> Self {
+        let seat = fill.state.lock().sit();
+        Self { fill: Arc::clone(fill), seat }
+    }
+
+    /// Waits until the fetch yields a head or comes to nothing. The caller bounds the wait.
+    pub async fn head(&mut self) -> HeadOutcome {
+        std::future::poll_fn(|cx| {
+            let mut state = self.fill.state.lock();
+            if let Some(outcome) = &state.outcome {
+                return Poll::Ready(outcome.clone());
+            }
+            state.seats[self.seat].waker = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Becomes a reader of the bytes `from..to`, once the head is there.
+    pub fn read(self, store: Arc<dyn Store>, object: u64, from: u64, to: Option<u64>) -> FillReader {
+        self.fill.state.lock().seats[self.seat].offset = from;
+        FillReader { waiter: self, store, object, offset: from, to, loading: None }
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        self.fill.leave(self.seat);
+    }
+}
+
+/// Why a reader does not get its next bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ReadError {
+    /// The fill failed.
+    Failed(FailureCode),
+    /// The reader fell behind and the bytes are in no tier any more.
+    FellBehind,
+}
+
+/// A request that reads a body while it arrives.
+pub struct FillReader {
+    waiter: Waiter,
+    store: Arc<dyn Store>,
+    object: u64,
+    offset: u64,
+    to: Option<u64>,
+    loading: Option<BoxFuture<'static, Option<Bytes>>>,
+}
+
+impl std::fmt::Debug for FillReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FillReader").field("offset", &self.offset).field("to", &self.to).finish()
+    }
+}
+
+impl FillReader {
+    /// The next bytes; `None` at the clean end.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ReadError>>> {
+        loop {
+            if self.to.is_some_and(|to| self.offset >= to) {
+                return Poll::Ready(None);
+            }
+            if let Some(loading) = &mut self.loading {
+                let Poll::Ready(loaded) = Pin::new(loading).poll(cx) else { return Poll::Pending };
+                self.loading = None;
+                let Some(bytes) = loaded.filter(|bytes| !bytes.is_empty()) else {
+                    return Poll::Ready(Some(Err(ReadError::FellBehind)));
+                };
+                return Poll::Ready(Some(Ok(self.take(bytes))));
+            }
+            match self.look(cx) {
+                Read::Data(bytes) => return Poll::Ready(Some(Ok(self.take(bytes)))),
+                Read::Stored { chunk, skip } => self.loading = Some(self.load(chunk, skip)),
+                Read::Wait => return Poll::Pending,
+                Read::End => return Poll::Ready(None),
+                Read::Failed(code) => return Poll::Ready(Some(Err(ReadError::Failed(code)))),
+            }
+        }
+    }
+
+    fn look(&self, cx: &Context<'_>) -> Read {
+        let mut state = self.waiter.fill.state.lock();
+        let read = state.machine.read(self.offset);
+        if read == Read::Wait {
+            state.seats[self.waiter.seat].waker = Some(cx.waker().clone());
+        }
+        read
+    }
+
+    fn load(&self, chunk: u32, skip: usize) -> BoxFuture<'static, Option<Bytes>> {
+        let key = StoreKey { object: self.object, part: Part::Chunk(chunk) };
+        let store = Arc::clone(&self.store);
+        Box::pin(async move {
+            let (bytes, _) = store.get(key).await?;
+            (skip < bytes.len()).then(|| bytes.slice(skip..))
+        })
+    }
+
+    /// Moves on by `bytes`, cut at the end of the range, and tells the writer.
+    fn take(&mut self, mut bytes: Bytes) -> Bytes {
+        if let Some(to) = self.to {
+            bytes.truncate(usize::try_from(to - self.offset).unwrap_or(usize::MAX));
+        }
+        self.offset += bytes.len() as u64;
+        let mut state = self.waiter.fill.state.lock();
+        state.seats[self.waiter.seat].offset = self.offset;
+        let writer = state.writer.take();
+        drop(state);
+        if let Some(writer) = writer {
+            writer.wake();
+        }
+        bytes
+    }
+}

@@ -1,0 +1,299 @@
+//! Permit → writer → stored: the one side of a fill that fetches.
+
+use std::sync::Arc;
+use std::task::Poll;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+
+use super::FailureCode;
+use super::machine::WINDOW_CHUNKS;
+use super::progress::{Fill, FillHead, HeadOutcome};
+use crate::budget::{Class, Permit};
+use crate::cache::Cache;
+use crate::directory::{Record, Varied};
+use crate::head;
+use crate::invalidate::Watermark;
+use crate::policy::Storable;
+use crate::store::{CHUNK_BYTES, Health, INLINE_BYTES_MAX, Part, StoreKey};
+use crate::{Clock as _, Millis};
+
+/// How far a fill runs ahead of its fastest reader when what it fetches can be kept nowhere.
+const AHEAD_BYTES_MAX: u64 = (WINDOW_CHUNKS as u64 / 2) * CHUNK_BYTES as u64;
+
+/// A fill that everybody left is finished all the same up to this length.
+const FINISH_BYTES_MAX: u64 = 1024 * 1024;
+
+/// The single right to ask the origin for one variant. Dropped without a result, it lets the
+/// others go.
+#[derive(Debug)]
+pub struct FillPermit {
+    inner: Option<Inner>,
+    sent: Watermark,
+    /// No client waits: a background validation is finished whoever leaves.
+    background: bool,
+}
+
+#[derive(Debug)]
+struct Inner {
+    cache: Arc<Cache>,
+    fill: Arc<Fill>,
+}
+
+impl FillPermit {
+    pub(crate) fn new(cache: Arc<Cache>, fill: Arc<Fill>, background: bool) -> Self {
+        let sent = cache.watermark();
+        Self { inner: Some(Inner { cache, fill }), sent, background }
+    }
+
+    /// Call it right before the first connection attempt: fixes the watermark of the fetch.
+    pub fn sending(&mut self) -> Watermark {
+        if let Some(inner) = &self.inner {
+            self.sent = inner.cache.watermark();
+            inner.fill.sent(self.sent);
+        }
+        self.sent
+    }
+
+    /// The watermark of the fetch.
+    pub const fn sent(&self) -> Watermark {
+        self.sent
+    }
+
+    /// The origin answered with a storable response: its body follows. `Err` gives the permit
+    /// back when there is no memory for another fill (the request then goes on alone).
+    pub fn storable(
+        mut self,
+        status: StatusCode,
+        headers: HeaderMap,
+        length: Option<u64>,
+        storable: Storable,
+        varied: Option<Arc<Varied>>,
+    ) -> Result<FillWriter, Self> {
+        let window = CHUNK_BYTES as u64 * (WINDOW_CHUNKS as u64 + 1);
+        let wanted = length.unwrap_or(window).min(window).max(1024) as usize;
+        let inner = self.inner.take().expect("a permit is used once");
+        let Some(memory) = inner.cache.budget.take(Class::Fills, wanted) else {
+            self.inner = Some(inner);
+            return Err(self);
+        };
+        let head = Arc::new(FillHead {
+            status,
+            headers,
+            length,
+            sent: self.sent,
+            tags: storable.tags.into_boxed_slice(),
+            tags_overflow: storable.tags_overflow,
+            varied,
+            fresh: storable.fresh,
+            object: inner.cache.next_object(),
+        });
+        inner.cache.hit_for_miss.forget(&inner.fill.key().key);
+        inner.fill.settle(HeadOutcome::Head(Arc::clone(&head)));
+        let keep = self.background;
+        Ok(FillWriter { inner: Some(inner), head, keep, _memory: memory })
+    }
+
+    /// The origin's answer may not be stored: the waiters go alone, and for a while later requests
+    /// for the key do not wait at all.
+    pub fn not_storable(mut self) {
+        if let Some(inner) = self.inner.take() {
+            let now = inner.cache.clock.now();
+            inner.cache.hit_for_miss.remember(&inner.fill.key().key, self.sent.position, now);
+            inner.settle(HeadOutcome::Released);
+        }
+    }
+
+    /// The origin confirmed `record`, which is published already.
+    pub fn validated(mut self, record: Record) {
+        if let Some(inner) = self.inner.take() {
+            inner.settle(HeadOutcome::Validated(Box::new(record)));
+        }
+    }
+
+    /// The fetch failed; all who wait share the failure.
+    pub fn failed(mut self, code: FailureCode) {
+        if let Some(inner) = self.inner.take() {
+            inner.settle(HeadOutcome::Failed(code));
+        }
+    }
+}
+
+impl Inner {
+    /// Off the list first: who is woken and looks again must not find this fill.
+    fn settle(&self, outcome: HeadOutcome) {
+        self.cache.fills.remove(&self.fill);
+        self.fill.settle(outcome);
+    }
+}
+
+impl Drop for FillPermit {
+    fn drop(&mut self) {
+        if let Some(inner) = self.inner.take() {
+            inner.settle(HeadOutcome::Released);
+        }
+    }
+}
+
+/// Everybody left and the rest is not worth fetching.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Abandoned;
+
+/// Why a finished body was not stored.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PublishError {
+    /// The length is not the declared one, or more came than declared.
+    Length,
+    /// It is larger than what this node can keep.
+    TooLarge,
+}
+
+/// Writes the body of one fill. Dropped before [`FillWriter::finish`], it breaks the body off.
+#[derive(Debug)]
+pub struct FillWriter {
+    inner: Option<Inner>,
+    head: Arc<FillHead>,
+    keep: bool,
+    _memory: Permit,
+}
+
+/// Codes that the machine reports for a body whose length is wrong.
+pub const LENGTH_MISMATCH: FailureCode = FailureCode(u16::MAX);
+/// The writer went away without finishing.
+pub const BROKEN_OFF: FailureCode = FailureCode(u16::MAX - 1);
+
+impl FillWriter {
+    /// The head that was announced.
+    pub const fn head(&self) -> &Arc<FillHead> {
+        &self.head
+    }
+
+    /// Waits until the next piece may come: the disk has room, or a reader is close enough. `Err`
+    /// when everybody left and the rest is not worth fetching.
+    pub async fn ready(&self) -> Result<(), Abandoned> {
+        let Some(inner) = &self.inner else { return Err(Abandoned) };
+        let free_running = self.fits_somewhere(&inner.cache);
+        std::future::poll_fn(|cx| match inner.fill.ahead_bytes(cx.waker()) {
+            None if self.keep || self.worth_finishing(inner) => Poll::Ready(Ok(())),
+            None => Poll::Ready(Err(Abandoned)),
+            Some(ahead) if free_running || ahead <= AHEAD_BYTES_MAX => Poll::Ready(Ok(())),
+            Some(_) => Poll::Pending,
+        })
+        .await?;
+        if inner.fill.read_machine(super::machine::Machine::received) > INLINE_BYTES_MAX as u64 {
+            inner.cache.store.room(CHUNK_BYTES).await;
+        }
+        Ok(())
+    }
+
+    /// Appends a piece. More than the declared length breaks the body off.
+    pub fn write(&mut self, data: Bytes) {
+        let Some(inner) = &self.inner else { return };
+        if data.is_empty() || inner.fill.read_machine(super::machine::Machine::ended) {
+            return;
+        }
+        let chunks = inner.fill.advance(|machine| {
+            let chunks = machine.append(data, LENGTH_MISMATCH);
+            // In the store before a reader can be sent there: the lock is held.
+            for (number, bytes) in &chunks {
+                inner.cache.store.put(self.chunk_key(*number), bytes.clone());
+            }
+            chunks.len()
+        });
+        tracing::trace!(object = self.head.object, chunks, "fill advanced");
+    }
+
+    /// The origin's body is complete: stores and publishes it.
+    pub fn finish(mut self) -> Result<Record, PublishError> {
+        let inner = self.inner.take().expect("a writer finishes once");
+        let last = inner.fill.advance(|machine| machine.finish(LENGTH_MISMATCH));
+        if let Some((number, bytes)) = last {
+            inner.cache.store.put(self.chunk_key(number), bytes);
+        }
+        let published = self.publish(&inner);
+        inner.cache.fills.remove(&inner.fill);
+        published
+    }
+
+    /// The origin broke off, or we did.
+    pub fn fail(mut self, code: FailureCode) {
+        if let Some(inner) = self.inner.take() {
+            Self::break_off(&inner, code);
+        }
+    }
+
+    fn publish(&self, inner: &Inner) -> Result<Record, PublishError> {
+        let (complete, length, whole) = inner
+            .fill
+            .read_machine(|machine| (machine.complete(), machine.received(), machine.whole()));
+        if !complete {
+            return Err(PublishError::Length);
+        }
+        let cache = &inner.cache;
+        if whole.is_none() && !self.can_be_kept(cache, length) {
+            return Err(PublishError::TooLarge);
+        }
+        let inline = whole.is_some();
+        let head_id = if inline { self.head.object } else { cache.next_object() };
+        let pieces = whole.unwrap_or_default();
+        let (block, head_bytes) = head::encode(self.head.status, &self.head.headers, &pieces)
+            .ok_or(PublishError::TooLarge)?;
+        cache.store.put(StoreKey { object: head_id, part: Part::Head }, block);
+        let record = Record {
+            key: inner.fill.key().key,
+            head: head_id,
+            body: self.head.object,
+            length,
+            fresh: self.head.fresh,
+            sent: self.head.sent.position,
+            checked: self.head.sent.position,
+            validated: self.head.sent.position,
+            local: self.head.sent.local,
+            stale_since: Millis::MAX,
+            tags: self.head.tags.clone(),
+            tags_overflow: self.head.tags_overflow,
+            varied: self.head.varied.clone(),
+            inline,
+            head_bytes,
+        };
+        cache.publish(record.clone());
+        Ok(record)
+    }
+
+    const fn chunk_key(&self, number: u32) -> StoreKey {
+        StoreKey { object: self.head.object, part: Part::Chunk(number) }
+    }
+
+    /// Whether the fill may run at the origin's speed because nothing it fetches is lost.
+    fn fits_somewhere(&self, cache: &Cache) -> bool {
+        cache.store.health() == Health::Healthy
+            || self.head.length.is_some_and(|length| self.can_be_kept(cache, length))
+    }
+
+    fn can_be_kept(&self, cache: &Cache, length: u64) -> bool {
+        cache.store.health() == Health::Healthy
+            || length <= cache.budget.limit_bytes(Class::Bodies) as u64 / 2
+    }
+
+    /// Nobody reads any more: finish what is short, or more than half here.
+    fn worth_finishing(&self, inner: &Inner) -> bool {
+        let received = inner.fill.read_machine(super::machine::Machine::received);
+        match self.head.length {
+            Some(length) => length <= FINISH_BYTES_MAX || received > length / 2,
+            None => received <= FINISH_BYTES_MAX,
+        }
+    }
+
+    fn break_off(inner: &Inner, code: FailureCode) {
+        inner.fill.advance(|machine| machine.fail(code));
+        inner.cache.fills.remove(&inner.fill);
+    }
+}
+
+impl Drop for FillWriter {
+    fn drop(&mut self) {
+        if let Some(inner) = self.inner.take() {
+            Self::break_off(&inner, BROKEN_OFF);
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! How a site builds its cache key: what it does with the query.
+//!
+//! What is folded in the key is folded in the request to the origin too: otherwise a part that
+//! the key does not see could change the answer that everybody gets.
+
+/// A query parameter name, or a prefix of names (`utm_*`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamePattern {
+    stem: String,
+    prefix: bool,
+}
+
+impl NamePattern {
+    /// `name`, or `stem*`.
+    pub fn new(text: &str) -> Self {
+        match text.strip_suffix('*') {
+            Some(stem) => Self { stem: stem.to_owned(), prefix: true },
+            None => Self { stem: text.to_owned(), prefix: false },
+        }
+    }
+
+    fn matches(&self, name: &str) -> bool {
+        if self.prefix { name.starts_with(&self.stem) } else { name == self.stem }
+    }
+}
+
+/// What happens to the query.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub enum KeyRules {
+    /// Kept byte for byte.
+    #[default]
+    Exact,
+    /// Parameters sorted by name; equal names keep their order.
+    Sort,
+    /// Dropped altogether.
+    DropAll,
+    /// Only these parameters are kept.
+    Keep(Vec<NamePattern>),
+    /// These parameters are dropped.
+    Drop(Vec<NamePattern>),
+}
+
+impl KeyRules {
+    /// Folds a query (without `?`). An empty rest is no query.
+    pub fn fold(&self, query: Option<String>) -> Option<String> {
+        let query = query?;
+        match self {
+            Self::Exact => Some(query),
+            Self::DropAll => None,
+            Self::Sort => {
+                let mut parameters: Vec<&str> = query.split('&').collect();
+                parameters.sort_by_key(|parameter| name_of(parameter));
+                Some(parameters.join("&"))
+            }
+            Self::Keep(names) => keep(&query, |name| names.iter().any(|p| p.matches(name))),
+            Self::Drop(names) => keep(&query, |name| !names.iter().any(|p| p.matches(name))),
+        }
+    }
+}
+
+fn name_of(parameter: &str) -> &str {
+    parameter.split_once('=').map_or(parameter, |(name, _)| name)
+}
+
+fn keep(query: &str, wanted: impl Fn(&str) -> bool) -> Option<String> {
+    let kept: Vec<&str> = query.split('&').filter(|p| wanted(name_of(p))).collect();
+    (!kept.is_empty()).then(|| kept.join("&"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fold(rules: &KeyRules, query: &str) -> Option<String> {
+        rules.fold(Some(query.to_owned()))
+    }
+
+    #[test]
+    fn each_rule_folds_as_it_says() {
+        let names = |list: &[&str]| list.iter().map(|name| NamePattern::new(name)).collect();
+        assert_eq!(fold(&KeyRules::Exact, "b=2&a=1&"), Some("b=2&a=1&".into()));
+        assert_eq!(fold(&KeyRules::Sort, "b=2&a=1&b=1"), Some("a=1&b=2&b=1".into()));
+        assert_eq!(fold(&KeyRules::DropAll, "a=1"), None);
+        let drop = KeyRules::Drop(names(&["utm_*", "fbclid"]));
+        assert_eq!(fold(&drop, "utm_source=x&id=7&fbclid=y"), Some("id=7".into()));
+        assert_eq!(fold(&drop, "utm_source=x"), None);
+        let keep = KeyRules::Keep(names(&["id"]));
+        assert_eq!(fold(&keep, "idx=1&id=7"), Some("id=7".into()));
+    }
+}

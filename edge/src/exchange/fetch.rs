@@ -1,0 +1,230 @@
+//! The fetch behind a fill: runs on the core of the request that started it, and goes on when
+//! that client leaves.
+//!
+//! The request to the origin is the client's without what would make the answer partial or
+//! conditional; if something is stored, it is made conditional on that. The answer becomes a
+//! fill, freshens what is stored, or — if it may not be stored — is handed to the one client
+//! that started the fetch.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::{HeaderMap, StatusCode};
+use selvedge_cache::cache::{Loaded, Request};
+use selvedge_cache::clock::Millis;
+use selvedge_cache::directory::Record;
+use selvedge_cache::fill::{FailureCode, FillPermit};
+use selvedge_cache::head::StoredHead;
+use selvedge_cache::policy::{self, NotStorable, OriginResponse};
+use tokio::sync::oneshot;
+
+use super::{Exchange, outbound};
+use crate::decide::Plan;
+use crate::filter::{Context, ResponseHead};
+use crate::node::{Shared, Worker};
+use crate::origin::{self, OriginReply};
+
+/// The answer that may not be stored, for the client that started the fetch.
+pub(super) type Hand = oneshot::Sender<Box<OriginReply>>;
+
+/// Everything a fetch needs once its client may be gone.
+pub(super) struct Job {
+    shared: Arc<Shared>,
+    worker: Rc<Worker>,
+    plan: Plan,
+    target: outbound::Target,
+    /// Fields of the client's request, for selecting and sending.
+    headers: HeaderMap,
+    context: Context,
+    base: Option<Box<Record>>,
+    hand: Option<Hand>,
+}
+
+/// An error of the origin for which a stale response may stand in (RFC 5861 §4).
+pub(super) fn is_origin_error(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 500 | 502 | 503 | 504)
+}
+
+impl Job {
+    pub(super) fn new(exchange: &Exchange, base: Option<Box<Record>>, hand: Option<Hand>) -> Self {
+        Self {
+            shared: Arc::clone(&exchange.shared),
+            worker: Rc::clone(&exchange.worker),
+            plan: exchange.plan.clone(),
+            target: outbound::Target::of(&exchange.admitted),
+            headers: exchange.admitted.headers.clone(),
+            context: Context { client: exchange.context.client, ..Context::default() },
+            base,
+            hand,
+        }
+    }
+
+    /// Fetches and settles the permit, whatever happens.
+    pub(super) async fn run(mut self, permit: FillPermit) {
+        let base = match self.base.take() {
+            Some(record) => {
+                let loaded = self.shared.cache.load(&record).await;
+                loaded.map(|loaded| (record, loaded))
+            }
+            None => None,
+        };
+        if let Some((permit, _)) = self.attempt(permit, base).await {
+            // A hard purge took the base while it was being validated: its bytes are never used
+            // again, so ask without it.
+            self.attempt(permit, None).await;
+        }
+    }
+
+    /// One request to the origin. Gives the permit back if it must be repeated without a base.
+    async fn attempt(
+        &mut self,
+        mut permit: FillPermit,
+        base: Option<(Box<Record>, Loaded)>,
+    ) -> Option<(FillPermit, ())> {
+        let mut headers = outbound::fill_fields(&self.headers);
+        if let Some((_, loaded)) = &base {
+            policy::validation::make_conditional(&mut headers, &[&loaded.head.headers]);
+        }
+        let requested = self.shared.cache.clock.now();
+        let sent = permit.sending();
+        let request = outbound::fill_request(&self.target, &self.plan, headers, &mut self.context);
+        let pool = self.shared.pool(&self.plan.site);
+        let reply = self.worker.connections.send(&pool, request, |_, _| {}).await;
+        let mut reply = match reply {
+            Ok(reply) => reply,
+            Err(failure) => {
+                tracing::debug!(cause = failure.error.cause.label(), "{}", failure.error.chain());
+                permit.failed(FailureCode(failure.error.cause.code()));
+                return None;
+            }
+        };
+        let received = self.shared.cache.clock.now();
+        self.filter(&mut reply);
+        match base {
+            Some((record, loaded)) if reply.status == StatusCode::NOT_MODIFIED => {
+                let times = (requested, received);
+                match self.freshen(&record, &loaded, &reply.headers, times, sent) {
+                    Some(fresh) => permit.validated(fresh),
+                    None => return Some((permit, ())),
+                }
+            }
+            Some(_) if is_origin_error(reply.status) => {
+                // Each waiter decides for itself whether the stale response may stand in.
+                self.hand(reply);
+                drop(permit);
+            }
+            _ => self.fill(permit, reply, requested, received).await,
+        }
+        None
+    }
+
+    async fn fill(
+        &mut self,
+        permit: FillPermit,
+        reply: OriginReply,
+        requested: Millis,
+        received: Millis,
+    ) {
+        let response =
+            OriginResponse { status: reply.status, headers: &reply.headers, requested, received };
+        let storable =
+            policy::storable::storable(&self.plan.facts, &response, &self.plan.site.cache);
+        let storable = match storable {
+            Ok(storable) => storable,
+            Err(reason) => {
+                tracing::debug!(reason = reason.token(), "not storable");
+                self.hand(reply);
+                if remembers(reason) {
+                    permit.not_storable();
+                }
+                return;
+            }
+        };
+        let varied = self.shared.cache.varied(&self.request(permit.sent()), &storable);
+        let OriginReply { status, headers, body, .. } = reply;
+        let length = http_body::Body::size_hint(&body).exact();
+        let stored = stored_fields(&headers, &storable.omitted_fields);
+        match permit.storable(status, stored, length, storable, varied) {
+            Ok(writer) => {
+                if let Err(error) = origin::fill::pump(writer, body).await {
+                    tracing::debug!(cause = error.cause.label(), "fill broke off: {}", error.chain());
+                }
+            }
+            Err(permit) => {
+                // No memory for another fill: this client gets the answer, the others go alone.
+                let reply = OriginReply { status, headers, body, ..reply };
+                self.hand(reply);
+                drop(permit);
+            }
+        }
+    }
+
+    /// The stored response with the fields of a 304 taken over (RFC 9111 §3.2, §4.3.4).
+    fn freshen(
+        &self,
+        record: &Record,
+        loaded: &Loaded,
+        confirmed: &HeaderMap,
+        (requested, received): (Millis, Millis),
+        sent: selvedge_cache::invalidate::Watermark,
+    ) -> Option<Record> {
+        let merged = StoredHead {
+            status: loaded.head.status,
+            headers: policy::freshen::merge(&loaded.head.headers, confirmed),
+        };
+        let response = OriginResponse {
+            status: merged.status,
+            headers: &merged.headers,
+            requested,
+            received,
+        };
+        let storable =
+            policy::storable::storable(&self.plan.facts, &response, &self.plan.site.cache).ok()?;
+        let request = self.request(sent);
+        self.shared.cache.freshen(&request, record, &loaded.inline, &merged, storable, sent)
+    }
+
+    fn request(&self, arrival: selvedge_cache::invalidate::Watermark) -> Request<'_> {
+        Request {
+            key: &self.plan.key,
+            facts: &self.plan.facts,
+            headers: &self.headers,
+            target: self.target.scopes(&self.plan),
+            options: &self.plan.site.cache,
+            arrival,
+        }
+    }
+
+    fn filter(&mut self, reply: &mut OriginReply) {
+        for filter in self.plan.site.filters.iter() {
+            let mut head =
+                ResponseHead { status: &mut reply.status, headers: &mut reply.headers };
+            filter.origin_response(&mut self.context, &mut head);
+        }
+    }
+
+    /// Gives the answer to the client that started the fetch, if it is still there.
+    fn hand(&mut self, reply: OriginReply) {
+        if let Some(hand) = self.hand.take() {
+            // A client that left does not want it.
+            let _gone = hand.send(Box::new(reply));
+        }
+    }
+}
+
+/// Reasons that speak of the URL; the others speak of this one request.
+fn remembers(reason: NotStorable) -> bool {
+    !matches!(
+        reason,
+        NotStorable::Authorization | NotStorable::RequestNoStore | NotStorable::Method
+    )
+}
+
+/// The fields that are stored: without those that a directive names.
+fn stored_fields(headers: &HeaderMap, omitted: &[http::HeaderName]) -> HeaderMap {
+    let mut stored = headers.clone();
+    for name in omitted {
+        stored.remove(name);
+    }
+    stored
+}

@@ -1,0 +1,121 @@
+//! Past the cache: straight to the origin and back, both bodies streamed.
+//!
+//! A successful unsafe method invalidates what is stored for its target (RFC 9111 §4.4), also
+//! when the connection is lost after the request was sent: the origin may have acted on it.
+
+use http::Method;
+use selvedge_cache::directory::Record;
+use selvedge_cache::policy::{self, MethodClass};
+
+use super::{Exchange, Reply, answer, outbound};
+use crate::accept::RequestBody;
+use crate::error::{Error, Stage};
+use crate::filter::ResponseHead;
+use crate::journal::CacheOutcome;
+use crate::origin::{Outbound, OriginReply};
+use crate::respond::fields::{CacheStatus, Forward};
+
+/// A failure, and what is stored that might stand in for it.
+type Trouble = (Error, Option<Box<Record>>);
+
+impl Exchange {
+    pub(super) async fn pass(
+        &mut self,
+        forward: Forward,
+        detail: &'static str,
+    ) -> Result<Reply, Trouble> {
+        self.journal.cache = CacheOutcome::Pass;
+        self.journal.detail = detail;
+        let body = std::mem::take(&mut self.admitted.body);
+        let body = self.outbound_body(body);
+        let target = outbound::Target::of(&self.admitted);
+        let method = self.admitted.method.clone();
+        let headers = self.admitted.headers.clone();
+        let request =
+            outbound::request(&target, &self.plan, method, headers, body, &mut self.context);
+        let pool = self.shared.pool(&self.plan.site);
+        let interim = &mut self.admitted.interim;
+        let sent = self
+            .worker
+            .connections
+            .send(&pool, request, |status, headers| interim.send(status, headers))
+            .await;
+        match sent {
+            Ok(mut reply) => {
+                for filter in self.plan.site.filters.iter() {
+                    let mut head =
+                        ResponseHead { status: &mut reply.status, headers: &mut reply.headers };
+                    filter.origin_response(&mut self.context, &mut head);
+                }
+                self.invalidate(Some(&reply));
+                self.journal.origin = Some(reply.origin.clone());
+                let status = CacheStatus {
+                    forward: Some(forward),
+                    forward_status: Some(reply.status.as_u16()),
+                    detail: Some(detail),
+                    ..CacheStatus::default()
+                };
+                Ok(answer::passing(self, reply, &status))
+            }
+            Err(failure) => {
+                if failure.stage > Stage::Unsent {
+                    self.invalidate(None);
+                }
+                self.journal.origin = failure.origin;
+                Err((failure.error, self.stored_for_trouble()))
+            }
+        }
+    }
+
+    /// The leader of a fetch gets the answer that may not be stored.
+    pub(super) fn handed(mut self, reply: OriginReply, forward: Forward) -> Reply {
+        self.journal.cache = CacheOutcome::Pass;
+        self.journal.origin = Some(reply.origin.clone());
+        let status = CacheStatus {
+            forward: Some(forward),
+            forward_status: Some(reply.status.as_u16()),
+            ..CacheStatus::default()
+        };
+        answer::shaped_passing(&mut self, reply, &status)
+    }
+
+    fn outbound_body(&mut self, body: RequestBody) -> Outbound {
+        if body.is_empty() {
+            return Outbound::Empty;
+        }
+        Outbound::from_client(body, self.plan.site.body_bytes_max, &self.plan.site.filters)
+    }
+
+    /// What an unsafe method's success makes unusable.
+    fn invalidate(&self, reply: Option<&OriginReply>) {
+        if self.plan.facts.method != MethodClass::Unsafe {
+            return;
+        }
+        let target = self.plan.target(&self.admitted);
+        match reply {
+            None => self.shared.cache.invalidate_local(target.url()),
+            Some(reply) if reply.status.is_success() || reply.status.is_redirection() => {
+                self.shared.cache.invalidate_local(target.url());
+                for (path, query) in
+                    policy::invalidation::same_host_targets(&target, &reply.headers)
+                {
+                    let also = selvedge_cache::invalidate::TargetScopes {
+                        path: &path,
+                        query: query.as_deref(),
+                        ..target
+                    };
+                    self.shared.cache.invalidate_local(also.url());
+                }
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// For a `GET` or `HEAD` that failed: what is stored may stand in.
+    fn stored_for_trouble(&self) -> Option<Box<Record>> {
+        matches!(self.admitted.method, Method::GET | Method::HEAD)
+            .then(|| self.shared.cache.lookup(&self.request()).record)
+            .flatten()
+            .map(Box::new)
+    }
+}
