@@ -72,13 +72,30 @@ impl Live {
         Position(self.in_force.load(Ordering::Acquire))
     }
 
-    /// Raises the floor after a compaction that is already durable.
+    /// Everything at or below this position is answered by the position alone.
+    pub fn floor(&self) -> Position {
+        Position(self.floor.load(Ordering::Acquire))
+    }
+
+    /// Raises the floor after a compaction that is already durable, and forgets the marks that
+    /// it answers for. The floor moves first; [`Live::check`] reads it last: no mark is missed.
     pub fn raise_floor(&self, floor: Position) {
         self.floor.fetch_max(floor.0, Ordering::AcqRel);
+        for shard in &self.shards {
+            shard.write().retain(|_, marks| marks.hard > floor || marks.soft > floor);
+        }
     }
 
     /// Puts an entry in force. Call it only after the entry is on stable storage, in ledger order.
     pub fn apply(&self, entry: &Invalidation) {
+        self.select(entry);
+        self.in_force.fetch_max(entry.position.0, Ordering::AcqRel);
+    }
+
+    /// Marks what an entry selects without putting it in force: the entry was appended, but it
+    /// is in doubt whether it reached stable storage. More may be selected than was
+    /// acknowledged, never less; no fetch gets a watermark that counts on the entry.
+    pub fn select(&self, entry: &Invalidation) {
         for scope in &entry.scopes {
             let mut shard = self.shard(*scope).write();
             let marks = shard.entry(scope.0).or_default();
@@ -91,7 +108,6 @@ impl Live {
                 Mode::Soft => {}
             }
         }
-        self.in_force.fetch_max(entry.position.0, Ordering::AcqRel);
     }
 
     /// How many scopes the map holds.
@@ -112,10 +128,6 @@ impl Live {
         if sent >= self.position() {
             return state;
         }
-        let floor = Position(self.floor.load(Ordering::Acquire));
-        if sent < floor {
-            state.hard = Some(floor);
-        }
         target.each(tags, |scope| {
             let Some(marks) = self.shard(scope).read().get(&scope.0).copied() else { return };
             if marks.hard > sent {
@@ -125,6 +137,11 @@ impl Live {
                 state.soft = Some((marks.soft, marks.soft_accepted));
             }
         });
+        // After the probes: whoever does not find a forgotten mark sees the floor that replaced it.
+        let floor = self.floor();
+        if sent < floor {
+            state.hard = state.hard.max(Some(floor));
+        }
         state
     }
 
@@ -174,6 +191,20 @@ mod tests {
         let state = live.check(&target("/a"), &[tag_hash("t")], Position(0), Position(0));
         assert_eq!(state.hard, Some(Position(1)));
         assert_eq!(state.soft, Some((Position(2), Millis(20))));
+    }
+
+    #[test]
+    fn a_raised_floor_answers_for_the_marks_that_it_forgets() {
+        let live = Live::new(LedgerId(1), Position(0));
+        live.apply(&entry(Scope::Tag("t"), Mode::Hard, 1));
+        live.apply(&entry(Scope::Tag("u"), Mode::Soft, 2));
+        live.raise_floor(Position(1));
+        assert_eq!(live.scopes(), 1);
+        let check =
+            |tag, at| live.check(&target("/a"), &[tag_hash(tag)], Position(at), Position(at));
+        assert!(check("t", 0).forbids());
+        assert!(!check("t", 1).forbids());
+        assert!(check("u", 1).soft.is_some());
     }
 
     #[test]

@@ -11,8 +11,22 @@ use bytes::Bytes;
 
 pub mod faulty;
 pub mod memory;
+pub mod ram;
 pub mod tiered;
-pub mod writer;
+
+mod counters;
+mod disk;
+mod engine;
+mod frame;
+mod layout;
+mod pulse;
+mod slot;
+mod writer;
+
+pub use faulty::{Fault, Faulty};
+pub use memory::OnEvicted;
+pub use ram::RamStore;
+pub use tiered::{DiskConfig, OpenError, Tiered, TieredConfig};
 
 /// Payload bytes of one body chunk: 16 × 4,096 − 64, so that with its frame it fills whole disk
 /// pages, and thousands of slow readers that pin different chunks stay in budget.

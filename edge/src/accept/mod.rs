@@ -157,6 +157,8 @@ pub enum Screened {
     Release(usize),
     /// The first `n` bytes are checked and complete the present request.
     ReleaseEnd(usize),
+    /// The first `n` bytes belong to no request and are to be dropped.
+    Skip(usize),
     /// Nothing to release before more bytes arrive.
     NeedMore,
     /// The peer broke a rule: answer (if no answer has begun) and close.

@@ -1,0 +1,206 @@
+//! Is the disk instance well? Decided here, without a disk and without a clock.
+//!
+//! The engine gives no sign when it can no longer write: its flusher dies, every later value is
+//! dropped, and "wait until written" returns at once. So a canary value is written and looked
+//! for: a few seconds after the last sign of life while there is traffic, once a minute when
+//! there is none, and at once when a batch was lost. One lost canary makes the instance ill:
+//! it is taken out of use, and opened anew (that revives the flusher) at growing intervals
+//! until a canary comes back.
+
+use std::fmt;
+
+/// How often things are tried, in milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    /// From the last sign of life to the next canary while values are written.
+    pub(super) probe_ms: u64,
+    /// The same, when nothing is written.
+    pub(super) idle_ms: u64,
+    /// From falling ill to the first attempt to reopen; doubles from then on.
+    pub(super) retry_ms: u64,
+    /// Longest pause between attempts.
+    pub(super) retry_ms_max: u64,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { probe_ms: 5_000, idle_ms: 60_000, retry_ms: 1_000, retry_ms_max: 60_000 }
+    }
+}
+
+/// What is wrong with an instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Illness {
+    /// Less space is free than the block files still want.
+    NoSpace {
+        /// Bytes that are free.
+        free_bytes: u64,
+    },
+    /// The canary did not arrive on disk.
+    Lost,
+    /// The canary is on disk but could not be read back.
+    Unreadable,
+    /// Writing did not end in time.
+    Stuck,
+    /// The engine could not be opened.
+    Closed(String),
+}
+
+impl fmt::Display for Illness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoSpace { free_bytes } => {
+                write!(f, "the file system is full ({free_bytes} bytes free)")
+            }
+            Self::Lost => f.write_str("a test value did not arrive on disk"),
+            Self::Unreadable => f.write_str("a test value could not be read back"),
+            Self::Stuck => f.write_str("writing did not end in time"),
+            Self::Closed(reason) => f.write_str(reason),
+        }
+    }
+}
+
+/// What to do now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Nothing for so many milliseconds.
+    Wait(u64),
+    /// Write a canary.
+    Probe,
+    /// Open the engine anew and write a canary.
+    Reopen,
+}
+
+/// The instance changed sides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// Take it out of use.
+    Fell(Illness),
+    /// Use it again.
+    Recovered,
+}
+
+/// What is known of an instance.
+#[derive(Debug)]
+pub(super) struct Pulse {
+    pace: Pace,
+    well: bool,
+    /// Last proof that writing works.
+    alive_ms: u64,
+    /// Values were written since.
+    active: bool,
+    /// A batch was lost: do not wait.
+    suspect: bool,
+    /// When ill: the next attempt, and the pause before the one after.
+    retry_at_ms: u64,
+    pause_ms: u64,
+}
+
+impl Pulse {
+    /// An instance that was opened but has not proved itself: the first step is a canary.
+    pub(super) fn new(now_ms: u64, pace: Pace) -> Self {
+        Self {
+            pace,
+            well: true,
+            alive_ms: now_ms,
+            active: false,
+            suspect: true,
+            retry_at_ms: 0,
+            pause_ms: 0,
+        }
+    }
+
+    /// What to do at `now_ms`.
+    pub(super) fn step(&self, now_ms: u64) -> Step {
+        let (due_ms, step) = if self.well {
+            let wait_ms = if self.active { self.pace.probe_ms } else { self.pace.idle_ms };
+            let due_ms = if self.suspect { 0 } else { self.alive_ms.saturating_add(wait_ms) };
+            (due_ms, Step::Probe)
+        } else {
+            (self.retry_at_ms, Step::Reopen)
+        };
+        match due_ms.saturating_sub(now_ms) {
+            0 => step,
+            left => Step::Wait(left),
+        }
+    }
+
+    /// A batch was written, and so many values of it were found again.
+    pub(super) fn wrote(&mut self, now_ms: u64, found: usize, lost: usize) {
+        if found > 0 {
+            self.alive_ms = now_ms;
+        }
+        self.active = true;
+        self.suspect |= found == 0 && lost > 0;
+    }
+
+    /// What a canary (or an attempt to reopen) said.
+    pub(super) fn probed(&mut self, now_ms: u64, outcome: Result<(), Illness>) -> Option<Turn> {
+        let was_well = self.well;
+        self.well = outcome.is_ok();
+        self.suspect = false;
+        match outcome {
+            Ok(()) => {
+                self.alive_ms = now_ms;
+                self.active = false;
+                (!was_well).then_some(Turn::Recovered)
+            }
+            Err(illness) => {
+                let pause_ms = if was_well { self.pace.retry_ms } else { self.pause_ms };
+                self.retry_at_ms = now_ms.saturating_add(pause_ms);
+                self.pause_ms = pause_ms.saturating_mul(2).min(self.pace.retry_ms_max);
+                was_well.then_some(Turn::Fell(illness))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn proved() -> Pulse {
+        let mut pulse = Pulse::new(0, Pace::default());
+        assert_eq!(pulse.step(0), Step::Probe);
+        assert_eq!(pulse.probed(0, Ok(())), None);
+        pulse
+    }
+
+    #[test]
+    fn an_idle_instance_is_probed_rarely_and_a_busy_one_often() {
+        let mut pulse = proved();
+        assert_eq!(pulse.step(1_000), Step::Wait(59_000));
+        pulse.wrote(1_000, 0, 0);
+        assert_eq!(pulse.step(1_000), Step::Wait(4_000));
+        pulse.wrote(4_000, 3, 0);
+        assert_eq!(pulse.step(4_000), Step::Wait(5_000), "written values are proof enough");
+        assert_eq!(pulse.step(9_000), Step::Probe);
+    }
+
+    #[test]
+    fn a_lost_batch_is_looked_into_at_once() {
+        let mut pulse = proved();
+        pulse.wrote(10, 0, 5);
+        assert_eq!(pulse.step(10), Step::Probe);
+        assert_eq!(pulse.probed(11, Err(Illness::Lost)), Some(Turn::Fell(Illness::Lost)));
+        assert_eq!(pulse.step(11), Step::Wait(1_000));
+    }
+
+    #[test]
+    fn an_ill_instance_is_reopened_at_growing_intervals_and_told_once() {
+        let mut pulse = proved();
+        assert!(pulse.probed(0, Err(Illness::Stuck)).is_some());
+        let mut now_ms = 0;
+        let mut pauses = Vec::new();
+        for _ in 0..8 {
+            let Step::Wait(pause) = pulse.step(now_ms) else { panic!("a pause is due") };
+            pauses.push(pause);
+            now_ms += pause;
+            assert_eq!(pulse.step(now_ms), Step::Reopen);
+            assert_eq!(pulse.probed(now_ms, Err(Illness::Lost)), None);
+        }
+        assert_eq!(pauses, [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000]);
+        assert_eq!(pulse.probed(now_ms, Ok(())), Some(Turn::Recovered));
+        assert_eq!(pulse.step(now_ms), Step::Wait(60_000));
+    }
+}
