@@ -33,13 +33,13 @@ use tokio::sync::oneshot;
 
 use crate::accept::{Handler, Received};
 use crate::admit::{self, Admitted};
-use crate::decide::Plan;
+use crate::decide::{Plan, Site};
 use crate::error::{Cause, Error};
 use crate::filter::{Action, Caching, Context, RequestHead};
 use crate::journal::{CacheOutcome, Journal};
-use crate::node::{Shared, Worker};
+use crate::node::{Shared, Worker, World};
 use crate::origin::OriginReply;
-use crate::respond::fields::{CacheStatus, Forward};
+use crate::respond::fields::Forward;
 use crate::respond::{self, Outgoing};
 
 mod answer;
@@ -47,6 +47,7 @@ mod close;
 mod fetch;
 mod outbound;
 mod pass;
+mod purge;
 
 pub use close::Closing;
 
@@ -85,9 +86,9 @@ enum Step {
     Enter(Box<Found>),
     Await(Await),
     Fill(Arc<FillHead>, Waiter, CacheOutcome),
-    Hand(Box<OriginReply>, Forward),
-    Pass(Forward, &'static str),
-    Trouble(Error, Option<Box<Record>>, Forward),
+    Hand(Box<OriginReply>),
+    Pass(&'static str),
+    Trouble(Error, Option<Box<Record>>),
 }
 
 impl Step {
@@ -113,18 +114,21 @@ struct Await {
     handed: Option<oneshot::Receiver<Box<OriginReply>>>,
     /// What is stored, if the fetch validates it or a failure may be answered with it.
     base: Option<Box<Record>>,
-    judgement: Judgement,
 }
 
 /// One request under way.
 struct Exchange {
     shared: Arc<Shared>,
     worker: Rc<Worker>,
+    world: Arc<World>,
     admitted: Admitted,
     plan: Plan,
     context: Context,
     arrival: Watermark,
-    journal: Box<Journal>,
+    /// Why the origin is asked, once that is known.
+    forward: Forward,
+    /// Taken when the answer is handed over.
+    journal: Option<Box<Journal>>,
 }
 
 impl Exchanger {
@@ -132,87 +136,103 @@ impl Exchanger {
         // Taken before anything else: a purge that was acknowledged before this request arrived
         // is in force for it.
         let arrival = self.shared.cache.watermark();
-        let world = self.shared.world.load();
         let mut journal = close::journal(&received, &self.shared.telemetry);
-        let accept = received.head.headers.get(http::header::ACCEPT).cloned();
-        let is_head = received.head.method == Method::HEAD;
-        let admitted = match admit::admit(received, &world.admission) {
+        let world = self.shared.world.load_full();
+        let (site, mut admitted) = match Self::admit(&world, received, &mut journal) {
             Ok(admitted) => admitted,
-            Err(error) => return self.refuse(journal, error, accept.as_ref(), is_head),
+            Err(refused) => return answer::refused(&self.shared, journal, &refused),
         };
-        close::admitted(&mut journal, &admitted);
-        let Some(site) = world.sites.find(&admitted.host).cloned() else {
-            return self.refuse(journal, Cause::UnknownHost.into(), accept.as_ref(), is_head);
-        };
-        drop(world);
-        journal.site = site.index;
-        let context = Context { client: admitted.client, ..Context::default() };
-        let mut admitted = admitted;
-        if admitted.content_length.is_some_and(|length| length > site.body_bytes_max) {
-            return self.refuse(journal, Cause::BodyTooLarge.into(), accept.as_ref(), is_head);
+        let mut context = Context { client: admitted.client, ..Context::default() };
+        if !site.filters.is_empty() {
+            match filter_request(&site, &mut context, &mut admitted).await {
+                Ok(Action::Continue) => {}
+                Ok(Action::Respond(response)) => {
+                    let is_head = admitted.method == Method::HEAD;
+                    return answer::synthetic(&self.shared, journal, response, is_head);
+                }
+                Err(cause) => {
+                    let refused = Refused::of(cause.into(), &admitted);
+                    return answer::refused(&self.shared, journal, &refused);
+                }
+            }
         }
-        let mut context = context;
-        if !site.filters.is_empty()
-            && let Action::Respond(response) =
-                filter_request(&site, &mut context, &mut admitted).await
-        {
-            return self.synthetic(journal, response, is_head);
-        }
-        let plan = Plan::make(site, &mut admitted);
-        let mut exchange = Exchange {
-            shared: self.shared,
-            worker: self.worker,
-            admitted,
-            plan,
-            context,
-            arrival,
-            journal,
-        };
+        let plan = Plan::make(site, &admitted);
+        let Self { shared, worker } = self;
+        let (forward, journal) = (Forward::Bypass, Some(journal));
+        let exchange =
+            Exchange { shared, worker, world, admitted, plan, context, arrival, forward, journal };
         if exchange.admitted.method.as_str() == "PURGE" {
             return exchange.purge().await;
         }
         exchange.run().await
     }
 
-    fn refuse(
-        &self,
-        mut journal: Box<Journal>,
-        error: Error,
-        accept: Option<&http::HeaderValue>,
-        is_head: bool,
-    ) -> Reply {
-        journal.cache = CacheOutcome::Error;
-        answer::failure(&self.shared, journal, &error, accept, is_head, &CacheStatus::default())
-    }
-
-    fn synthetic(
-        &self,
-        mut journal: Box<Journal>,
-        response: Response<bytes::Bytes>,
-        is_head: bool,
-    ) -> Reply {
-        journal.cache = CacheOutcome::Synthetic;
-        answer::synthetic(&self.shared, journal, response, is_head)
+    /// Admission, and the site that answers.
+    fn admit(
+        world: &World,
+        received: Received,
+        journal: &mut Journal,
+    ) -> Result<(Arc<Site>, Admitted), Box<Refused>> {
+        let admitted = admit::admit(received, &world.admission).map_err(|rejected| {
+            Box::new(Refused {
+                accept: rejected.head.headers.get(http::header::ACCEPT).cloned(),
+                is_head: rejected.head.method == Method::HEAD,
+                error: rejected.error,
+            })
+        })?;
+        close::admitted(journal, &admitted);
+        let Some(site) = world.sites.find(admitted.host_name()) else {
+            return Err(Refused::of(Cause::UnknownHost.into(), &admitted));
+        };
+        journal.site = site.index;
+        if admitted.content_length.is_some_and(|length| length > site.body_bytes_max) {
+            return Err(Refused::of(Cause::BodyTooLarge.into(), &admitted));
+        }
+        Ok((Arc::clone(site), admitted))
     }
 }
 
+/// A request that is answered before there is a plan for it.
+struct Refused {
+    error: Error,
+    accept: Option<http::HeaderValue>,
+    is_head: bool,
+}
+
+impl Refused {
+    fn of(error: Error, admitted: &Admitted) -> Box<Self> {
+        Box::new(Self {
+            error,
+            accept: admitted.headers.get(http::header::ACCEPT).cloned(),
+            is_head: admitted.method == Method::HEAD,
+        })
+    }
+}
+
+/// Phases 1 and 2 of the filters; a changed target is normalised again.
 async fn filter_request(
-    site: &crate::decide::Site,
+    site: &Site,
     context: &mut Context,
     admitted: &mut Admitted,
-) -> Action {
+) -> Result<Action, Cause> {
+    let (mut path, mut query) =
+        (admitted.path().to_owned(), admitted.query().map(ToOwned::to_owned));
+    let host = admitted.host().to_owned();
     let mut head = RequestHead {
         method: &admitted.method,
         scheme: admitted.scheme,
-        host: &admitted.host,
-        path: &mut admitted.path,
-        query: &mut admitted.query,
+        host: &host,
+        path: &mut path,
+        query: &mut query,
         headers: &mut admitted.headers,
     };
     if let Action::Respond(response) = site.filters.request(context, &mut head) {
-        return Action::Respond(response);
+        return Ok(Action::Respond(response));
     }
-    site.filters.authorize(context, &admitted.headers).await
+    if path != admitted.path() || query.as_deref() != admitted.query() {
+        admitted.retarget(&path, query.as_deref())?;
+    }
+    Ok(site.filters.authorize(context, &admitted.headers).await)
 }
 
 impl Exchange {
@@ -221,9 +241,9 @@ impl Exchange {
         let mut step = self.first_step();
         let mut looks = 0;
         loop {
-            tracing::trace!(connection = self.journal.connection, step = step.name());
+            tracing::trace!(connection = self.admitted.connection.id, step = step.name());
             step = match step {
-                Step::Look if looks >= LOOKS_MAX => Step::Pass(Forward::Miss, "LOOKS-EXHAUSTED"),
+                Step::Look if looks >= LOOKS_MAX => Step::Pass("LOOKS-EXHAUSTED"),
                 Step::Look => {
                     looks += 1;
                     self.look()
@@ -239,24 +259,24 @@ impl Exchange {
                 Step::Fill(head, waiter, outcome) => {
                     return self.filling(&head, waiter, outcome);
                 }
-                Step::Hand(reply, forward) => return self.handed(*reply, forward),
-                Step::Pass(forward, detail) => match self.pass(forward, detail).await {
+                Step::Hand(reply) => return self.handed(*reply),
+                Step::Pass(detail) => match self.pass(detail).await {
                     Ok(reply) => return reply,
-                    Err((error, base)) => Step::Trouble(error, base, forward),
+                    Err((error, base)) => Step::Trouble(error, base),
                 },
-                Step::Trouble(error, base, forward) => {
+                Step::Trouble(error, base) => {
                     match base.filter(|base| self.may_stand_in(&error, base)) {
                         Some(base) => {
                             let mut judgement = self.judge(&base);
                             judgement.verdict = Verdict::Stale { refresh: false };
-                            self.journal.error = Some(error.cause);
-                            self.journal.error_chain = Some(error.chain());
+                            self.journal().error = Some(error.cause);
+                            self.journal().error_chain = Some(error.chain());
                             match self.stored(&base, &judgement, CacheOutcome::Stale).await {
                                 Some(reply) => return reply,
-                                None => Step::Trouble(error, None, forward),
+                                None => Step::Trouble(error, None),
                             }
                         }
-                        None => return self.fail(&error, forward),
+                        None => return self.fail(&error),
                     }
                 }
             };
@@ -269,10 +289,10 @@ impl Exchange {
         if !filters.is_empty()
             && filters.before_lookup(&mut self.context, &self.admitted.headers) == Caching::Bypass
         {
-            return Step::Pass(Forward::Bypass, "FILTER");
+            return Step::Pass("FILTER");
         }
         if self.admitted.upgrade.is_some() {
-            return Step::Trouble(Cause::Upgrade.into(), None, Forward::Bypass);
+            return Step::Trouble(Cause::Upgrade.into(), None);
         }
         Step::Look
     }
@@ -282,14 +302,15 @@ impl Exchange {
             key: &self.plan.key,
             facts: &self.plan.facts,
             headers: &self.admitted.headers,
-            target: self.plan.target(&self.admitted),
+            target: self.plan.scopes(self.admitted.host()),
             options: &self.plan.site.cache,
             arrival: self.arrival,
         }
     }
 
-    fn look(&self) -> Step {
+    fn look(&mut self) -> Step {
         let found = self.shared.cache.lookup(&self.request());
+        self.forward = forward_of(&found.judgement);
         let Found { judgement, .. } = found;
         let cause = judgement.cause.token();
         match (judgement.verdict, &found.record) {
@@ -303,39 +324,32 @@ impl Exchange {
                 Step::Stored(Box::new(record.clone()), judgement, CacheOutcome::Stale)
             }
             (Verdict::Unsatisfied, _) => {
-                Step::Trouble(Cause::OnlyIfCached.into(), None, Forward::Miss)
+                Step::Trouble(Cause::OnlyIfCached.into(), None)
             }
-            (Verdict::Bypass, _) => Step::Pass(forward_of(&judgement), cause),
+            (Verdict::Bypass, _) => Step::Pass(cause),
             // What is asked of the origin for these is for this client alone.
             _ if self.plan.facts.method != MethodClass::Get || self.plan.facts.no_store => {
-                Step::Pass(forward_of(&judgement), cause)
+                Step::Pass(cause)
             }
             _ => Step::Enter(Box::new(found)),
         }
     }
 
     fn enter(&self, found: Found) -> Step {
-        let forward = forward_of(&found.judgement);
         match self.shared.cache.enter(&self.request(), &found) {
             Entry::Again => Step::Look,
-            Entry::Alone(cause) => Step::Pass(forward, cause.token()),
+            Entry::Alone(cause) => Step::Pass(cause.token()),
             Entry::Follow(waiter) => Step::Await(Await {
                 waiter,
                 handed: None,
                 base: found.record.map(Box::new),
-                judgement: found.judgement,
             }),
             Entry::Lead(permit, waiter) => {
                 let (hand, handed) = oneshot::channel();
                 let base = found.record.map(Box::new);
                 let job = fetch::Job::new(self, base.clone(), Some(hand));
                 tokio::task::spawn_local(job.run(permit));
-                Step::Await(Await {
-                    waiter,
-                    handed: Some(handed),
-                    base,
-                    judgement: found.judgement,
-                })
+                Step::Await(Await { waiter, handed: Some(handed), base })
             }
         }
     }
@@ -349,7 +363,6 @@ impl Exchange {
     }
 
     async fn wait(&self, mut waiting: Await) -> Step {
-        let forward = forward_of(&waiting.judgement);
         let leads = waiting.handed.is_some();
         let outcome = if leads {
             // The fetch has deadlines of its own.
@@ -358,7 +371,7 @@ impl Exchange {
             let limit = Duration::from_millis(WAIT_MS_MAX);
             match tokio::time::timeout(limit, waiting.waiter.head()).await {
                 Ok(outcome) => outcome,
-                Err(_) => return Step::Pass(forward, "WAIT-LIMIT"),
+                Err(_) => return Step::Pass("WAIT-LIMIT"),
             }
         };
         match outcome {
@@ -383,12 +396,12 @@ impl Exchange {
             }
             HeadOutcome::Released => match waiting.handed.and_then(|mut hand| hand.try_recv().ok())
             {
-                Some(reply) => self.hand_or_stand_in(reply, waiting.base, forward),
-                None => Step::Pass(forward, "NOT-SHARED"),
+                Some(reply) => self.hand_or_stand_in(reply, waiting.base),
+                None => Step::Pass("NOT-SHARED"),
             },
             HeadOutcome::Failed(FailureCode(code)) => {
                 let cause = Cause::from_code(code).unwrap_or(Cause::OriginBroke);
-                Step::Trouble(cause.into(), waiting.base, forward)
+                Step::Trouble(cause.into(), waiting.base)
             }
         }
     }
@@ -398,7 +411,6 @@ impl Exchange {
         &self,
         reply: Box<OriginReply>,
         base: Option<Box<Record>>,
-        forward: Forward,
     ) -> Step {
         if fetch::is_origin_error(reply.status)
             && let Some(base) = base.filter(|b| self.shared.cache.stale_on_error(&self.request(), b))
@@ -407,7 +419,7 @@ impl Exchange {
             judgement.verdict = Verdict::Stale { refresh: false };
             return Step::Stored(base, judgement, CacheOutcome::Stale);
         }
-        Step::Hand(reply, forward)
+        Step::Hand(reply)
     }
 
     /// Whether a stale response may stand in for a failure: the origin's fault only.
@@ -428,12 +440,8 @@ impl Exchange {
         )
     }
 
-    fn fail(mut self, error: &Error, forward: Forward) -> Reply {
-        self.journal.cache = CacheOutcome::Error;
-        let status = CacheStatus { forward: Some(forward), ..CacheStatus::default() };
-        let accept = self.admitted.headers.get(http::header::ACCEPT);
-        let is_head = self.admitted.method == Method::HEAD;
-        answer::failure(&self.shared, self.journal, error, accept, is_head, &status)
+    fn journal(&mut self) -> &mut Journal {
+        self.journal.as_mut().expect("the journal is there until the answer is handed over")
     }
 }
 

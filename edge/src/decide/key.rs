@@ -3,6 +3,8 @@
 //! What is folded in the key is folded in the request to the origin too: otherwise a part that
 //! the key does not see could change the answer that everybody gets.
 
+use http::uri::PathAndQuery;
+
 /// A query parameter name, or a prefix of names (`utm_*`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamePattern {
@@ -41,21 +43,36 @@ pub enum KeyRules {
 }
 
 impl KeyRules {
-    /// Folds a query (without `?`). An empty rest is no query.
-    pub fn fold(&self, query: Option<String>) -> Option<String> {
-        let query = query?;
+    /// Folds the query of a target. An empty rest is no query.
+    pub fn fold(&self, target: &PathAndQuery) -> PathAndQuery {
+        match target.query() {
+            Some(query) if *self != Self::Exact => with_query(target, self.fold_query(query)),
+            _ => target.clone(),
+        }
+    }
+
+    /// Folds a query (without `?`).
+    pub fn fold_query(&self, query: &str) -> Option<String> {
         match self {
-            Self::Exact => Some(query),
+            Self::Exact => Some(query.to_owned()),
             Self::DropAll => None,
             Self::Sort => {
                 let mut parameters: Vec<&str> = query.split('&').collect();
                 parameters.sort_by_key(|parameter| name_of(parameter));
                 Some(parameters.join("&"))
             }
-            Self::Keep(names) => keep(&query, |name| names.iter().any(|p| p.matches(name))),
-            Self::Drop(names) => keep(&query, |name| !names.iter().any(|p| p.matches(name))),
+            Self::Keep(names) => keep(query, |name| names.iter().any(|p| p.matches(name))),
+            Self::Drop(names) => keep(query, |name| !names.iter().any(|p| p.matches(name))),
         }
     }
+}
+
+fn with_query(target: &PathAndQuery, query: Option<String>) -> PathAndQuery {
+    let text = match query {
+        Some(query) => format!("{}?{query}", target.path()),
+        None => target.path().to_owned(),
+    };
+    text.try_into().expect("parts of a valid target make a valid target")
 }
 
 fn name_of(parameter: &str) -> &str {
@@ -72,7 +89,7 @@ mod tests {
     use super::*;
 
     fn fold(rules: &KeyRules, query: &str) -> Option<String> {
-        rules.fold(Some(query.to_owned()))
+        rules.fold_query(query)
     }
 
     #[test]
@@ -84,6 +101,8 @@ mod tests {
         let drop = KeyRules::Drop(names(&["utm_*", "fbclid"]));
         assert_eq!(fold(&drop, "utm_source=x&id=7&fbclid=y"), Some("id=7".into()));
         assert_eq!(fold(&drop, "utm_source=x"), None);
+        let target = PathAndQuery::from_static("/a?utm_source=x");
+        assert_eq!(drop.fold(&target), "/a");
         let keep = KeyRules::Keep(names(&["id"]));
         assert_eq!(fold(&keep, "idx=1&id=7"), Some("id=7".into()));
     }

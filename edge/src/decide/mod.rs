@@ -7,12 +7,12 @@
 
 use std::sync::Arc;
 
-use http::HeaderMap;
+use http::uri::PathAndQuery;
 use selvedge_cache::CacheKey;
 use selvedge_cache::invalidate::TargetScopes;
 use selvedge_cache::key::KeyParts;
-use selvedge_cache::policy::cache_control::request_facts;
 use selvedge_cache::policy::RequestFacts;
+use selvedge_cache::policy::cache_control::request_facts;
 
 use crate::admit::Admitted;
 
@@ -31,37 +31,33 @@ pub struct Plan {
     pub key: CacheKey,
     /// Method and directives, as the cache sees them.
     pub facts: RequestFacts,
-    /// Query as the site folds it: in the key, in purges and on the way to the origin.
-    pub query: Option<String>,
+    /// Path, and query as the site folds it: in the key, in purges and on the way to the origin.
+    pub target: PathAndQuery,
 }
 
 impl Plan {
     /// Decides for a request that `site` answers.
-    pub fn make(site: Arc<Site>, admitted: &mut Admitted) -> Self {
-        let query = site.key.fold(admitted.query.take());
+    pub fn make(site: Arc<Site>, admitted: &Admitted) -> Self {
+        let target = site.key.fold(admitted.target());
         let key = CacheKey::of(&KeyParts {
             site: &site.name,
             scheme: admitted.scheme,
-            host: &admitted.host,
-            path: &admitted.path,
-            query: query.as_deref(),
+            host: admitted.host(),
+            path: target.path(),
+            query: target.query(),
         });
-        let facts = Self::facts(&site, admitted);
-        Self { site, key, facts, query }
+        let facts =
+            request_facts(&admitted.method, &admitted.headers, admitted.has_body, &site.cache);
+        Self { site, key, facts, target }
     }
 
-    fn facts(site: &Site, admitted: &Admitted) -> RequestFacts {
-        let headers: &HeaderMap = &admitted.headers;
-        request_facts(&admitted.method, headers, !admitted.body.is_empty(), &site.cache)
-    }
-
-    /// What purges can select of this request's target.
-    pub fn target<'a>(&'a self, admitted: &'a Admitted) -> TargetScopes<'a> {
+    /// What purges can select of this target on `host`.
+    pub fn scopes<'a>(&'a self, host: &'a str) -> TargetScopes<'a> {
         TargetScopes {
             site: &self.site.name,
-            host: &admitted.host,
-            path: &admitted.path,
-            query: self.query.as_deref(),
+            host,
+            path: self.target.path(),
+            query: self.target.query(),
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::telemetry::Telemetry;
 /// A journal that begins with what the codec read.
 pub(super) fn journal(received: &Received, telemetry: &Telemetry) -> Box<Journal> {
     let (head, connection) = (&received.head, &received.connection);
-    let logged = telemetry.logs_access();
+    let logged = telemetry.wants_lines();
     let field = |name| if logged { head.headers.get(name).cloned() } else { None };
     let host = if logged { head.uri.authority().map(|a| a.as_str().to_owned()) } else { None };
     Box::new(Journal {
@@ -52,7 +52,7 @@ fn target(uri: &http::Uri) -> String {
 pub(super) fn admitted(journal: &mut Journal, admitted: &Admitted) {
     journal.client = admitted.client;
     if !journal.target.is_empty() {
-        journal.host.clone_from(&admitted.host);
+        admitted.host().clone_into(&mut journal.host);
     }
 }
 

@@ -9,9 +9,9 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use selvedge_cache::Millis;
 use selvedge_cache::cache::{Loaded, Request};
-use selvedge_cache::clock::Millis;
 use selvedge_cache::directory::Record;
 use selvedge_cache::fill::{FailureCode, FillPermit};
 use selvedge_cache::head::StoredHead;
@@ -21,8 +21,9 @@ use tokio::sync::oneshot;
 use super::{Exchange, outbound};
 use crate::decide::Plan;
 use crate::filter::{Context, ResponseHead};
-use crate::node::{Shared, Worker};
-use crate::origin::{self, OriginReply};
+use crate::node::{Shared, Worker, World};
+use crate::origin::{self, OriginReply, Outbound};
+use crate::respond::fields;
 
 /// The answer that may not be stored, for the client that started the fetch.
 pub(super) type Hand = oneshot::Sender<Box<OriginReply>>;
@@ -31,10 +32,13 @@ pub(super) type Hand = oneshot::Sender<Box<OriginReply>>;
 pub(super) struct Job {
     shared: Arc<Shared>,
     worker: Rc<Worker>,
+    world: Arc<World>,
     plan: Plan,
-    target: outbound::Target,
-    /// Fields of the client's request, for selecting and sending.
+    host: String,
+    /// Fields of the client's request, for selecting.
     headers: HeaderMap,
+    /// Host and fields for the origin.
+    outgoing: (HeaderValue, HeaderMap),
     context: Context,
     base: Option<Box<Record>>,
     hand: Option<Hand>,
@@ -47,12 +51,16 @@ pub(super) fn is_origin_error(status: StatusCode) -> bool {
 
 impl Job {
     pub(super) fn new(exchange: &Exchange, base: Option<Box<Record>>, hand: Option<Hand>) -> Self {
+        let mut outgoing = outbound::fields(&exchange.admitted);
+        outbound::whole_and_unconditional(&mut outgoing);
         Self {
             shared: Arc::clone(&exchange.shared),
             worker: Rc::clone(&exchange.worker),
+            world: Arc::clone(&exchange.world),
             plan: exchange.plan.clone(),
-            target: outbound::Target::of(&exchange.admitted),
+            host: exchange.admitted.host().to_owned(),
             headers: exchange.admitted.headers.clone(),
+            outgoing: (outbound::host(&exchange.plan, &exchange.admitted), outgoing),
             context: Context { client: exchange.context.client, ..Context::default() },
             base,
             hand,
@@ -81,14 +89,20 @@ impl Job {
         mut permit: FillPermit,
         base: Option<(Box<Record>, Loaded)>,
     ) -> Option<(FillPermit, ())> {
-        let mut headers = outbound::fill_fields(&self.headers);
+        let (host, mut headers) = self.outgoing.clone();
         if let Some((_, loaded)) = &base {
             policy::validation::make_conditional(&mut headers, &[&loaded.head.headers]);
         }
         let requested = self.shared.cache.clock.now();
         let sent = permit.sending();
-        let request = outbound::fill_request(&self.target, &self.plan, headers, &mut self.context);
-        let pool = self.shared.pool(&self.plan.site);
+        let pool = Arc::clone(self.world.pool(&self.plan.site));
+        let request = outbound::request(
+            (&self.plan, &pool),
+            (Method::GET, host),
+            headers,
+            Outbound::Empty,
+            &mut self.context,
+        );
         let reply = self.worker.connections.send(&pool, request, |_, _| {}).await;
         let mut reply = match reply {
             Ok(reply) => reply,
@@ -143,7 +157,7 @@ impl Job {
         let varied = self.shared.cache.varied(&self.request(permit.sent()), &storable);
         let OriginReply { status, headers, body, .. } = reply;
         let length = http_body::Body::size_hint(&body).exact();
-        let stored = stored_fields(&headers, &storable.omitted_fields);
+        let stored = self.stored_fields(&headers, &storable.omitted_fields, received);
         match permit.storable(status, stored, length, storable, varied) {
             Ok(writer) => {
                 if let Err(error) = origin::fill::pump(writer, body).await {
@@ -184,12 +198,32 @@ impl Job {
         self.shared.cache.freshen(&request, record, &loaded.inline, &merged, storable, sent)
     }
 
+    /// The fields that are stored: without those that a directive names or that speak to us, with
+    /// those that every answer from the store needs. What is done here no hit has to do.
+    fn stored_fields(
+        &self,
+        headers: &HeaderMap,
+        omitted: &[http::HeaderName],
+        received: Millis,
+    ) -> HeaderMap {
+        let mut stored = headers.clone();
+        for name in omitted {
+            stored.remove(name);
+        }
+        if !self.plan.site.keep_tags {
+            fields::remove_edge_fields(&mut stored);
+        }
+        fields::ensure_date(&mut stored, received.unix_s());
+        fields::add_via(&mut stored, http::Version::HTTP_11);
+        stored
+    }
+
     fn request(&self, arrival: selvedge_cache::invalidate::Watermark) -> Request<'_> {
         Request {
             key: &self.plan.key,
             facts: &self.plan.facts,
             headers: &self.headers,
-            target: self.target.scopes(&self.plan),
+            target: self.plan.scopes(&self.host),
             options: &self.plan.site.cache,
             arrival,
         }
@@ -220,11 +254,3 @@ fn remembers(reason: NotStorable) -> bool {
     )
 }
 
-/// The fields that are stored: without those that a directive names.
-fn stored_fields(headers: &HeaderMap, omitted: &[http::HeaderName]) -> HeaderMap {
-    let mut stored = headers.clone();
-    for name in omitted {
-        stored.remove(name);
-    }
-    stored
-}

@@ -1,99 +1,48 @@
 //! The request as it goes to the origin.
 
-use std::sync::Arc;
-
 use http::header::{
     IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE,
 };
-use http::{HeaderMap, Method};
-use selvedge_cache::invalidate::TargetScopes;
+use http::{HeaderMap, HeaderValue, Method};
 
-use crate::accept::Connection;
-use crate::admit::{self, Admitted};
+use crate::admit::Admitted;
 use crate::decide::Plan;
 use crate::filter::Context;
-use crate::origin::{Outbound, OutboundRequest};
+use crate::origin::{Outbound, OutboundRequest, Pool};
 
-/// What is kept of a request when its client may be gone.
-#[derive(Clone, Debug)]
-pub(super) struct Target {
-    pub(super) scheme: &'static str,
-    pub(super) host: String,
-    pub(super) path: String,
-    pub(super) connection: Arc<Connection>,
-    pub(super) client: Option<std::net::IpAddr>,
+/// The client's fields with ours added: who asked, by which way.
+pub(super) fn fields(admitted: &Admitted) -> HeaderMap {
+    let mut headers = admitted.headers.clone();
+    admitted.outbound().write(&mut headers);
+    headers
 }
 
-impl Target {
-    pub(super) fn of(admitted: &Admitted) -> Self {
-        Self {
-            scheme: admitted.scheme,
-            host: admitted.host.clone(),
-            path: admitted.path.clone(),
-            connection: Arc::clone(&admitted.connection),
-            client: admitted.client,
-        }
-    }
-
-    pub(super) fn scopes<'a>(&'a self, plan: &'a Plan) -> TargetScopes<'a> {
-        TargetScopes {
-            site: &plan.site.name,
-            host: &self.host,
-            path: &self.path,
-            query: plan.query.as_deref(),
-        }
-    }
-
-    /// Origin-form: path and folded query.
-    fn path_and_query(&self, query: Option<&str>) -> String {
-        match query {
-            Some(query) => format!("{}?{query}", self.path),
-            None => self.path.clone(),
-        }
+/// Takes away what would make the answer to a fill partial, or conditional on what the client has.
+pub(super) fn whole_and_unconditional(headers: &mut HeaderMap) {
+    for name in [RANGE, IF_RANGE, IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE] {
+        headers.remove(name);
     }
 }
 
-/// Fields of a fetch that fills the cache: nothing that would make the answer partial or
-/// conditional on what the client has.
-pub(super) fn fill_fields(headers: &HeaderMap) -> HeaderMap {
-    let mut fields = headers.clone();
-    for name in
-        [RANGE, IF_RANGE, IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE]
-    {
-        fields.remove(name);
-    }
-    fields
+/// `Host` towards the origin: the site's, or the client's.
+pub(super) fn host(plan: &Plan, admitted: &Admitted) -> HeaderValue {
+    let host = plan.site.origin_host.as_deref().unwrap_or_else(|| admitted.host());
+    HeaderValue::from_str(host).expect("an admitted or configured host is a valid field value")
 }
 
-/// A `GET` that fills the cache.
-pub(super) fn fill_request(
-    target: &Target,
-    plan: &Plan,
-    headers: HeaderMap,
-    context: &mut Context,
-) -> OutboundRequest {
-    request(target, plan, Method::GET, headers, Outbound::Empty, context)
-}
-
-/// A request for the origin, with our forwarding fields and the filters' changes.
+/// A request for the origin, with the filters' changes.
 pub(super) fn request(
-    target: &Target,
-    plan: &Plan,
-    method: Method,
+    (plan, pool): (&Plan, &Pool),
+    (method, host): (Method, HeaderValue),
     mut headers: HeaderMap,
     body: Outbound,
     context: &mut Context,
 ) -> OutboundRequest {
-    admit::forward::append(&mut headers, &target.connection, target.client, &target.host);
-    for filter in plan.site.filters.iter() {
-        filter.origin_request(context, &mut headers);
+    let mut preferred = None;
+    if !plan.site.filters.is_empty() {
+        plan.site.filters.iter().for_each(|filter| filter.origin_request(context, &mut headers));
+        let names: Vec<_> = pool.origins().into_iter().map(|origin| origin.name).collect();
+        preferred = plan.site.filters.choose_origin(context, &names);
     }
-    OutboundRequest {
-        method,
-        host: plan.site.origin_host.clone().unwrap_or_else(|| target.host.clone()),
-        path_and_query: target.path_and_query(plan.query.as_deref()),
-        headers,
-        body,
-        origin: None,
-    }
+    OutboundRequest { method, host, target: plan.target.clone(), headers, body, preferred }
 }

@@ -3,17 +3,19 @@
 //! A successful unsafe method invalidates what is stored for its target (RFC 9111 §4.4), also
 //! when the connection is lost after the request was sent: the origin may have acted on it.
 
+use std::sync::Arc;
+
 use http::Method;
 use selvedge_cache::directory::Record;
 use selvedge_cache::policy::{self, MethodClass};
 
-use super::{Exchange, Reply, answer, outbound};
+use super::{Exchange, Reply, outbound};
 use crate::accept::RequestBody;
 use crate::error::{Error, Stage};
 use crate::filter::ResponseHead;
 use crate::journal::CacheOutcome;
 use crate::origin::{Outbound, OriginReply};
-use crate::respond::fields::{CacheStatus, Forward};
+use crate::respond::fields::Provenance;
 
 /// A failure, and what is stored that might stand in for it.
 type Trouble = (Error, Option<Box<Record>>);
@@ -21,19 +23,20 @@ type Trouble = (Error, Option<Box<Record>>);
 impl Exchange {
     pub(super) async fn pass(
         &mut self,
-        forward: Forward,
         detail: &'static str,
     ) -> Result<Reply, Trouble> {
-        self.journal.cache = CacheOutcome::Pass;
-        self.journal.detail = detail;
+        self.journal().cache = CacheOutcome::Pass;
+        self.journal().detail = detail;
         let body = std::mem::take(&mut self.admitted.body);
         let body = self.outbound_body(body);
-        let target = outbound::Target::of(&self.admitted);
-        let method = self.admitted.method.clone();
-        let headers = self.admitted.headers.clone();
-        let request =
-            outbound::request(&target, &self.plan, method, headers, body, &mut self.context);
-        let pool = self.shared.pool(&self.plan.site);
+        let pool = Arc::clone(self.world.pool(&self.plan.site));
+        let request = outbound::request(
+            (&self.plan, &pool),
+            (self.admitted.method.clone(), outbound::host(&self.plan, &self.admitted)),
+            outbound::fields(&self.admitted),
+            body,
+            &mut self.context,
+        );
         let interim = &mut self.admitted.interim;
         let sent = self
             .worker
@@ -48,35 +51,36 @@ impl Exchange {
                     filter.origin_response(&mut self.context, &mut head);
                 }
                 self.invalidate(Some(&reply));
-                self.journal.origin = Some(reply.origin.clone());
-                let status = CacheStatus {
-                    forward: Some(forward),
-                    forward_status: Some(reply.status.as_u16()),
-                    detail: Some(detail),
-                    ..CacheStatus::default()
+                self.journal().origin = Some(reply.origin.clone());
+                let provenance = Provenance {
+                    forward: Some(self.forward),
+                    forward_status: Some(reply.status),
+                    detail,
+                    ..Provenance::default()
                 };
-                Ok(answer::passing(self, reply, &status))
+                Ok(self.passing(reply, &provenance))
             }
             Err(failure) => {
                 if failure.stage > Stage::Unsent {
                     self.invalidate(None);
                 }
-                self.journal.origin = failure.origin;
+                self.journal().origin = failure.origin;
                 Err((failure.error, self.stored_for_trouble()))
             }
         }
     }
 
     /// The leader of a fetch gets the answer that may not be stored.
-    pub(super) fn handed(mut self, reply: OriginReply, forward: Forward) -> Reply {
-        self.journal.cache = CacheOutcome::Pass;
-        self.journal.origin = Some(reply.origin.clone());
-        let status = CacheStatus {
-            forward: Some(forward),
-            forward_status: Some(reply.status.as_u16()),
-            ..CacheStatus::default()
+    pub(super) fn handed(&mut self, reply: OriginReply) -> Reply {
+        let journal = self.journal();
+        journal.cache = CacheOutcome::Pass;
+        journal.origin = Some(reply.origin.clone());
+        let provenance = Provenance {
+            forward: Some(self.forward),
+            forward_status: Some(reply.status),
+            ..Provenance::default()
         };
-        answer::shaped_passing(&mut self, reply, &status)
+        self.passing_shaped(reply, &provenance)
     }
 
     fn outbound_body(&mut self, body: RequestBody) -> Outbound {
@@ -91,7 +95,7 @@ impl Exchange {
         if self.plan.facts.method != MethodClass::Unsafe {
             return;
         }
-        let target = self.plan.target(&self.admitted);
+        let target = self.plan.scopes(self.admitted.host());
         match reply {
             None => self.shared.cache.invalidate_local(target.url()),
             Some(reply) if reply.status.is_success() || reply.status.is_redirection() => {

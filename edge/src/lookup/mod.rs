@@ -1,1 +1,6 @@
-//! To be written.
+//! 4 · Ask the cache.
+//!
+//! The four verbs are the cache's own; the exchange calls them. What stands here is what a
+//! request must fulfil before it may change what is stored.
+
+pub mod purge_method;

@@ -1,0 +1,306 @@
+//! The last steps: a head is completed, a body is chosen, and both go to the codec.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use selvedge_cache::directory::Record;
+use selvedge_cache::fill::{FillHead, Waiter};
+use selvedge_cache::policy::{Judgement, Verdict};
+use selvedge_cache::reader::StoredReader;
+
+use super::{Closing, Exchange, Refused, Reply};
+use crate::error::Error;
+use crate::filter::{Context, ResponseHead};
+use crate::journal::{CacheOutcome, Journal};
+use crate::node::Shared;
+use crate::origin::OriginReply;
+use crate::respond::fields::{self, Forward, Provenance};
+use crate::respond::shape::{Shape, shape};
+use crate::respond::synthetic::{self, Notice};
+use crate::respond::{Body, Outgoing};
+
+impl Exchange {
+    /// Answers from a stored response. `None` when its bytes are gone: the record is, too.
+    pub(super) async fn stored(
+        &mut self,
+        record: &Record,
+        judgement: &Judgement,
+        outcome: CacheOutcome,
+    ) -> Option<Reply> {
+        let loaded = self.shared.cache.load(record).await?;
+        let provenance = self.provenance(judgement, outcome);
+        let mut headers = loaded.head.headers;
+        let status = loaded.head.status;
+        let shape =
+            shape(&self.admitted.method, &self.admitted.headers, status, &headers, Some(record.length));
+        let (from, to) = match shape {
+            Shape::Full => (0, record.length),
+            Shape::Partial { start, end } => (start, end),
+            _ => (0, 0),
+        };
+        if self.admitted.method != Method::HEAD && !self.shared.cache.can_read(record, from, to) {
+            self.shared.cache.forget(record);
+            return None;
+        }
+        fields::set_age(&mut headers, judgement.age_s.unwrap_or(0));
+        fields::add_cache_status(&mut headers, &provenance);
+        let body = if record.inline {
+            Body::Inline(loaded.inline.slice(from as usize..to as usize))
+        } else {
+            let store = Arc::clone(&self.shared.cache.store);
+            Body::Stored(StoredReader::new(store, record.body, from, to))
+        };
+        self.journal().cache = outcome;
+        self.journal().detail = judgement.cause.token();
+        Some(self.shaped(shape, status, headers, body, Some(record.length)))
+    }
+
+    /// Answers while the body arrives.
+    pub(super) fn filling(mut self, head: &FillHead, waiter: Waiter, outcome: CacheOutcome) -> Reply {
+        let now = self.shared.cache.clock.now();
+        let mut headers = head.headers.clone();
+        let collapsed = outcome == CacheOutcome::Collapsed;
+        let provenance = Provenance {
+            forward: Some(self.forward),
+            forward_status: (self.forward == Forward::Stale).then_some(head.status),
+            ttl_s: Some(head.fresh.ttl_at(now)),
+            stored: true,
+            collapsed,
+            ..Provenance::default()
+        };
+        if head.fresh.age_at(now) > 0 {
+            fields::set_age(&mut headers, head.fresh.age_at(now));
+        }
+        fields::add_cache_status(&mut headers, &provenance);
+        let shape = shape(
+            &self.admitted.method,
+            &self.admitted.headers,
+            head.status,
+            &headers,
+            head.length,
+        );
+        let (from, to) = match shape {
+            Shape::Partial { start, end } => (start, Some(end)),
+            _ => (0, head.length),
+        };
+        let store = Arc::clone(&self.shared.cache.store);
+        let reader = waiter.read(store, head.object, from, to);
+        let body = Body::Filling(reader, to.map(|to| to - from));
+        self.journal().cache = outcome;
+        self.shaped(shape, head.status, headers, body, head.length)
+    }
+
+    /// Passes the origin's answer on as it is.
+    pub(super) fn passing(&mut self, reply: OriginReply, provenance: &Provenance<'_>) -> Reply {
+        let OriginReply { status, mut headers, body, .. } = reply;
+        self.complete(&mut headers, provenance);
+        let body = Body::Passing(Box::new(body));
+        let length = None;
+        self.shaped(Shape::Full, status, headers, body, length)
+    }
+
+    /// Passes on an answer to a request that was made whole and unconditional: what the client
+    /// asked is applied here.
+    pub(super) fn passing_shaped(
+        &mut self,
+        reply: OriginReply,
+        provenance: &Provenance<'_>,
+    ) -> Reply {
+        let shape = shape(
+            &self.admitted.method,
+            &self.admitted.headers,
+            reply.status,
+            &reply.headers,
+            // Ranges of a body that is not stored would have to be cut out of a stream.
+            None,
+        );
+        let OriginReply { status, mut headers, body, .. } = reply;
+        self.complete(&mut headers, provenance);
+        self.shaped(shape, status, headers, Body::Passing(Box::new(body)), None)
+    }
+
+    /// Fields that a response from the origin gets when it is not stored.
+    fn complete(&self, headers: &mut HeaderMap, provenance: &Provenance<'_>) {
+        if !self.plan.site.keep_tags {
+            fields::remove_edge_fields(headers);
+        }
+        fields::ensure_date(headers, self.shared.cache.clock.now().unix_s());
+        fields::add_via(headers, http::Version::HTTP_11);
+        fields::add_cache_status(headers, provenance);
+    }
+
+    /// How a stored response came to be the answer.
+    fn provenance(&self, judgement: &Judgement, outcome: CacheOutcome) -> Provenance<'static> {
+        let detail = match judgement.verdict {
+            Verdict::Stale { .. } => judgement.cause.token(),
+            _ => "",
+        };
+        let ttl_s = judgement.ttl_s;
+        match outcome {
+            CacheOutcome::Revalidated | CacheOutcome::Collapsed => Provenance {
+                forward: Some(Forward::Stale),
+                forward_status: Some(StatusCode::NOT_MODIFIED),
+                ttl_s,
+                stored: true,
+                collapsed: outcome == CacheOutcome::Collapsed,
+                ..Provenance::default()
+            },
+            _ => Provenance { ttl_s, detail, ..Provenance::default() },
+        }
+    }
+
+    /// Applies the shape that the client asked for, the filters, and hands over.
+    fn shaped(
+        &mut self,
+        shape: Shape,
+        status: StatusCode,
+        mut headers: HeaderMap,
+        body: Body,
+        length: Option<u64>,
+    ) -> Reply {
+        let (status, body) = match shape {
+            Shape::Full => {
+                if let Some(length) = length
+                    && !headers.contains_key(CONTENT_LENGTH)
+                {
+                    headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+                }
+                (status, body)
+            }
+            Shape::Partial { start, end } => {
+                headers.insert(CONTENT_LENGTH, HeaderValue::from(end - start));
+                let total = length.unwrap_or(end);
+                headers.insert(CONTENT_RANGE, crate::respond::shape::content_range(start, end, total));
+                (StatusCode::PARTIAL_CONTENT, body)
+            }
+            Shape::NotModified => {
+                crate::respond::shape::not_modified_fields(&mut headers);
+                (StatusCode::NOT_MODIFIED, Body::Empty)
+            }
+            Shape::PreconditionFailed | Shape::Unsatisfiable { .. } => {
+                let notice = match shape {
+                    Shape::Unsatisfiable { length } => Notice::RangeNotSatisfiable { length },
+                    _ => Notice::PreconditionFailed,
+                };
+                let (status, mut own, content) =
+                    synthetic::respond(notice, None, &self.admitted.headers);
+                if let Some(member) = headers.remove(fields::CACHE_STATUS) {
+                    own.insert(fields::CACHE_STATUS, member);
+                }
+                headers = own;
+                (status, Body::Inline(content))
+            }
+        };
+        let body = if self.admitted.method == Method::HEAD { Body::Empty } else { body };
+        self.hand_over(status, headers, body)
+    }
+
+    fn hand_over(&mut self, mut status: StatusCode, mut headers: HeaderMap, body: Body) -> Reply {
+        let mut journal = self.journal.take().expect("an exchange answers once");
+        let filters = &self.plan.site.filters;
+        if filters.is_empty() {
+            journal.status = status;
+            journal.ttfb = Some(journal.started.elapsed());
+            let closing = Closing::new(journal, Arc::clone(&self.shared.telemetry));
+            return assemble(status, headers, Outgoing::new(body, closing));
+        }
+        let mut head = ResponseHead { status: &mut status, headers: &mut headers };
+        filters.iter().for_each(|filter| filter.response(&mut self.context, &mut head));
+        journal.status = status;
+        journal.ttfb = Some(journal.started.elapsed());
+        let filtered = filters.sees_response_body() && !matches!(body, Body::Empty);
+        if filtered {
+            headers.remove(CONTENT_LENGTH);
+        }
+        let context = std::mem::take(&mut self.context);
+        let copy = Context { client: context.client, state: context.state.clone() };
+        let closing = Closing::new(journal, Arc::clone(&self.shared.telemetry))
+            .with_filters(filters.clone(), context);
+        let mut outgoing = Outgoing::new(body, closing);
+        if filtered {
+            outgoing = outgoing.filtered(filters.clone(), copy);
+        }
+        assemble(status, headers, outgoing)
+    }
+
+    /// A failure that nothing stands in for.
+    pub(super) fn fail(&mut self, error: &Error) -> Reply {
+        let notice = Notice::from(error);
+        let (status, mut headers, content) =
+            synthetic::respond(notice, None, &self.admitted.headers);
+        let provenance = Provenance {
+            forward: Some(self.forward),
+            detail: error.cause.label(),
+            ..Provenance::default()
+        };
+        fields::ensure_date(&mut headers, self.shared.cache.clock.now().unix_s());
+        fields::add_cache_status(&mut headers, &provenance);
+        let chain = error.chain();
+        let journal = self.journal();
+        journal.cache = CacheOutcome::Error;
+        journal.error = Some(error.cause);
+        journal.error_chain = Some(chain);
+        journal.detail = error.cause.label();
+        let body =
+            if self.admitted.method == Method::HEAD { Body::Empty } else { Body::Inline(content) };
+        self.hand_over(status, headers, body)
+    }
+}
+
+/// A request that was refused before there was a plan for it.
+pub(super) fn refused(shared: &Shared, mut journal: Box<Journal>, refused: &Refused) -> Reply {
+    let mut accept = HeaderMap::new();
+    if let Some(value) = &refused.accept {
+        accept.insert(http::header::ACCEPT, value.clone());
+    }
+    let error = &refused.error;
+    let (status, mut headers, content) = synthetic::respond(error, None, &accept);
+    let own = Provenance { own: true, detail: error.cause.label(), ..Provenance::default() };
+    fields::ensure_date(&mut headers, shared.cache.clock.now().unix_s());
+    fields::add_cache_status(&mut headers, &own);
+    journal.cache = CacheOutcome::Error;
+    journal.error = Some(error.cause);
+    journal.error_chain = Some(error.chain());
+    journal.detail = error.cause.label();
+    let body = if refused.is_head { Body::Empty } else { Body::Inline(content) };
+    finished(shared, journal, status, headers, body)
+}
+
+/// An answer that a filter or the node itself made.
+pub(super) fn synthetic(
+    shared: &Shared,
+    mut journal: Box<Journal>,
+    response: Response<Bytes>,
+    is_head: bool,
+) -> Reply {
+    let (head, content) = response.into_parts();
+    let mut headers = head.headers;
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(content.len()));
+    fields::ensure_date(&mut headers, shared.cache.clock.now().unix_s());
+    fields::add_cache_status(&mut headers, &Provenance { own: true, ..Provenance::default() });
+    journal.cache = CacheOutcome::Synthetic;
+    let body = if is_head { Body::Empty } else { Body::Inline(content) };
+    finished(shared, journal, head.status, headers, body)
+}
+
+fn finished(
+    shared: &Shared,
+    mut journal: Box<Journal>,
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Body,
+) -> Reply {
+    journal.status = status;
+    journal.ttfb = Some(journal.started.elapsed());
+    let closing = Closing::new(journal, Arc::clone(&shared.telemetry));
+    assemble(status, headers, Outgoing::new(body, closing))
+}
+
+fn assemble(status: StatusCode, headers: HeaderMap, body: Outgoing<Closing>) -> Reply {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}

@@ -1,0 +1,49 @@
+//! `PURGE` as a request method: off unless the site names who may send it.
+
+use http::{Response, StatusCode};
+use selvedge_cache::invalidate::Mode;
+use selvedge_purge_api::ledger::{AppendError, NewEntry};
+use serde_json::json;
+
+use super::{Exchange, Reply, answer, Refused};
+use crate::error::Cause;
+use crate::lookup::purge_method;
+
+impl Exchange {
+    /// Purges the URL of the request: every variant, for good.
+    pub(super) async fn purge(mut self) -> Reply {
+        let journal = self.journal.take().expect("an exchange answers once");
+        if !purge_method::is_allowed(&self.plan.site, &self.admitted) {
+            let refused = Refused::of(Cause::Method.into(), &self.admitted);
+            return answer::refused(&self.shared, journal, &refused);
+        }
+        let started = std::time::Instant::now();
+        let selector = purge_method::selector(&self.plan.site, &self.admitted, &self.plan.target);
+        let who = match self.admitted.connection.peer.ip() {
+            Some(address) => format!("PURGE from {address}"),
+            None => "PURGE from unix".to_owned(),
+        };
+        let entry = NewEntry {
+            accepted: self.shared.cache.clock.now(),
+            mode: Mode::Hard,
+            selector,
+            who,
+            idempotency_key: None,
+        };
+        let done = self.shared.ledger.append(entry).await;
+        self.shared.purged("url", "hard", started.elapsed(), done.is_ok());
+        let (status, document) = match done {
+            Ok(appended) => (StatusCode::OK, json!({"position": appended.position.0})),
+            Err(error @ AppendError::Busy) => {
+                (StatusCode::TOO_MANY_REQUESTS, json!({"title": error.to_string()}))
+            }
+            Err(error) => (StatusCode::SERVICE_UNAVAILABLE, json!({"title": error.to_string()})),
+        };
+        let mut response = Response::new(format!("{document}\n").into());
+        *response.status_mut() = status;
+        let kind = if status == StatusCode::OK { "application/json" } else { "application/problem+json" };
+        let kind = http::HeaderValue::from_static(kind);
+        response.headers_mut().insert(http::header::CONTENT_TYPE, kind);
+        answer::synthetic(&self.shared, journal, response, false)
+    }
+}
