@@ -1,1 +1,224 @@
-//! To be written.
+//! What a successful unsafe request makes unusable (RFC 9111 §4.4).
+//!
+//! Its own target always; the URLs in `Location` and `Content-Location` when they are on the same
+//! host. Schemes are not compared: invalidation selects `http` and `https` alike, and an origin
+//! behind an edge that ends TLS writes either. Targets come back as resolved path and query; the
+//! caller normalises them as it normalises requests.
+
+use http::header::{CONTENT_LOCATION, LOCATION};
+use http::{HeaderMap, StatusCode, Uri};
+use smallvec::SmallVec;
+
+use super::MethodClass;
+use super::tags;
+use crate::invalidate::scope::tag_hash;
+
+/// Path and query of a URL on the request's own host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Path, beginning with `/`, dot segments removed.
+    pub path: String,
+    /// Query without `?`.
+    pub query: Option<String>,
+}
+
+/// Groups named by one response, at most: beyond, the field is ignored as a whole would be unsafe
+/// and so the first ones are taken.
+pub const GROUPS_MAX: usize = 128;
+
+/// Whether an exchange invalidates. `status` is `None` when the request was sent and the answer
+/// never came: the origin may have acted, so it counts as a success.
+pub fn invalidates(method: MethodClass, status: Option<StatusCode>) -> bool {
+    method == MethodClass::Unsafe
+        && status.is_none_or(|status| status.is_success() || status.is_redirection())
+}
+
+/// The further URLs that a response invalidates, besides the request's own target.
+///
+/// `host` is the request's normalised host (with port unless it is the default), `path` its path:
+/// relative references count from there.
+pub fn further_targets(host: &str, path: &str, headers: &HeaderMap) -> SmallVec<[Target; 2]> {
+    [LOCATION, CONTENT_LOCATION]
+        .iter()
+        .filter_map(|name| resolve(host, path, headers.get(name)?.to_str().ok()?))
+        .collect()
+}
+
+/// Tag hashes of `Cache-Group-Invalidation` (RFC 9875 §3), which counts in answers to unsafe
+/// methods only.
+pub fn invalidated_groups(headers: &HeaderMap) -> Vec<u64> {
+    let groups = tags::groups(headers, "cache-group-invalidation");
+    groups.iter().take(GROUPS_MAX).map(|group| tag_hash(group)).collect()
+}
+
+/// RFC 3986 §5.2 for references to the same host; `None` for another host or another scheme than
+/// HTTP.
+fn resolve(host: &str, path: &str, reference: &str) -> Option<Target> {
+    let reference = reference.split('#').next().unwrap_or_default().trim();
+    if let Some((scheme, rest)) = absolute(reference) {
+        return on_host(host, scheme, rest);
+    }
+    if let Some(rest) = reference.strip_prefix("//") {
+        return on_host(host, "", rest);
+    }
+    let (reference, query) = split_query(reference);
+    let joined = match reference {
+        "" => path.to_owned(),
+        absolute if absolute.starts_with('/') => absolute.to_owned(),
+        relative => {
+            let folder = path.rfind('/').map_or("/", |slash| &path[..=slash]);
+            format!("{folder}{relative}")
+        }
+    };
+    Some(Target { path: without_dots(&joined), query })
+}
+
+/// Scheme and the part behind `://`; `None` for relative references.
+fn absolute(reference: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = reference.split_once(':')?;
+    let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'));
+    is_scheme.then(|| (scheme, rest.strip_prefix("//").unwrap_or_default()))
+}
+
+fn on_host(host: &str, scheme: &str, rest: &str) -> Option<Target> {
+    let default_port = match scheme.to_ascii_lowercase().as_str() {
+        "" => None,
+        "http" => Some(80),
+        "https" => Some(443),
+        _ => return None,
+    };
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let authority: http::uri::Authority = rest[..end].parse().ok()?;
+    let port = authority.port_u16().filter(|port| Some(*port) != default_port);
+    let same = match port {
+        Some(port) => host.eq_ignore_ascii_case(&format!("{}:{port}", authority.host())),
+        None => host.eq_ignore_ascii_case(authority.host()),
+    };
+    if !same || authority.as_str().contains('@') {
+        return None;
+    }
+    let (path, query) = split_query(&rest[end..]);
+    let path = if path.is_empty() { "/" } else { path };
+    Some(Target { path: without_dots(path), query })
+}
+
+fn split_query(reference: &str) -> (&str, Option<String>) {
+    match reference.split_once('?') {
+        Some((path, query)) => (path, Some(query.to_owned())),
+        None => (reference, None),
+    }
+}
+
+/// RFC 3986 §5.2.4.
+fn without_dots(path: &str) -> String {
+    let mut kept: Vec<&str> = Vec::new();
+    let mut segments = path.split('/').skip(1).peekable();
+    while let Some(segment) = segments.next() {
+        let last = segments.peek().is_none();
+        match segment {
+            "." | ".." => {
+                if segment == ".." {
+                    kept.pop();
+                }
+                if last {
+                    kept.push("");
+                }
+            }
+            segment => kept.push(segment),
+        }
+    }
+    format!("/{}", kept.join("/"))
+}
+
+/// Path and query of a request's own target.
+impl From<&Uri> for Target {
+    fn from(uri: &Uri) -> Self {
+        Self { path: uri.path().to_owned(), query: uri.query().map(str::to_owned) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn further(reference: &str) -> Option<(String, Option<String>)> {
+        let mut headers = HeaderMap::new();
+        headers.insert(LOCATION, HeaderValue::from_str(reference).expect("test value"));
+        let targets = further_targets("h.example", "/a/b", &headers);
+        targets.into_iter().next().map(|t| (t.path, t.query))
+    }
+
+    #[test]
+    fn s4_4_unsafe_methods_invalidate_when_they_succeed_or_may_have() {
+        let code = |n| Some(StatusCode::from_u16(n).expect("a code"));
+        assert!(invalidates(MethodClass::Unsafe, code(200)));
+        assert!(invalidates(MethodClass::Unsafe, code(303)));
+        assert!(invalidates(MethodClass::Unsafe, None));
+        assert!(!invalidates(MethodClass::Unsafe, code(404)));
+        assert!(!invalidates(MethodClass::Unsafe, code(500)));
+        assert!(!invalidates(MethodClass::Get, code(200)));
+        assert!(!invalidates(MethodClass::OtherSafe, None));
+        let odd = http::Method::from_bytes(b"M-SEARCH").expect("a token");
+        assert_eq!(MethodClass::of(&odd), MethodClass::Unsafe);
+    }
+
+    #[test]
+    fn s4_4_references_are_resolved_on_the_same_host() {
+        let table: &[(&str, Option<(&str, Option<&str>)>)] = &[
+            ("/x", Some(("/x", None))),
+            ("/x?y=1#z", Some(("/x", Some("y=1")))),
+            ("c", Some(("/a/c", None))),
+            ("../c/./d/..", Some(("/c/", None))),
+            ("../../../c", Some(("/c", None))),
+            ("?q", Some(("/a/b", Some("q")))),
+            ("", Some(("/a/b", None))),
+            ("c:d/e", None),
+            ("http://h.example/x", Some(("/x", None))),
+            ("https://H.example:443", Some(("/", None))),
+            ("http://h.example?q", Some(("/", Some("q")))),
+            ("//h.example/x", Some(("/x", None))),
+            ("http://h.example:81/x", None),
+            ("http://other.example/x", None),
+            ("http://h.example@other/x", None),
+            ("http://u@h.example/x", None),
+            ("ftp://h.example/x", None),
+            ("http:/x", None),
+            ("//", None),
+        ];
+        for (reference, want) in table {
+            let want = want.map(|(path, query)| (path.to_owned(), query.map(str::to_owned)));
+            assert_eq!(further(reference), want, "{reference}");
+        }
+    }
+
+    #[test]
+    fn s4_4_a_host_with_port_is_compared_with_it() {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_LOCATION, HeaderValue::from_static("http://h:81/x"));
+        assert_eq!(further_targets("h:81", "/", &headers).len(), 1);
+        assert_eq!(further_targets("h", "/", &headers).len(), 0);
+    }
+
+    #[test]
+    fn r9875_3_group_invalidation() {
+        let mut headers = HeaderMap::new();
+        headers.insert("cache-group-invalidation", HeaderValue::from_static("\"a\", b, \"c\""));
+        assert_eq!(invalidated_groups(&headers), [tag_hash("a"), tag_hash("c")]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn references_never_panic(reference in "[ -~]{0,60}") {
+            if let Ok(value) = HeaderValue::from_str(&reference) {
+                let mut headers = HeaderMap::new();
+                headers.insert(LOCATION, value);
+                for target in further_targets("h", "/a", &headers) {
+                    proptest::prop_assert!(target.path.starts_with('/'));
+                }
+            }
+        }
+    }
+}

@@ -14,12 +14,15 @@ use crate::variant::Vary;
 
 pub mod cache_control;
 pub mod date;
+pub mod directive;
 pub mod freshen;
 pub mod freshness;
 pub mod invalidation;
 pub mod reuse;
+mod second_opinion;
 pub mod storable;
 pub mod tags;
+pub mod targeted;
 pub mod validation;
 
 /// What a site may change of the rules. The defaults are the RFC.
@@ -37,6 +40,12 @@ pub struct Options {
     pub ignore_request_cache_control: bool,
     /// Targeted fields that speak to us, first match wins (RFC 9213), lower case.
     pub targeted_fields: Vec<http::HeaderName>,
+    /// The name that a `Surrogate-Control` target must have to speak to us, as sent in
+    /// `Surrogate-Capability` (W3C Edge Architecture).
+    pub surrogate_name: String,
+    /// Obey `stale-while-revalidate`/`stale-if-error` that stand beside `s-maxage`. RFC 9111
+    /// §5.2.2.10 reads `s-maxage` as `proxy-revalidate`; many origins mean it otherwise.
+    pub stale_beside_s_maxage: bool,
     /// At most this many tags are kept per response; beyond, every tag purge selects it.
     pub tags_max: usize,
 }
@@ -53,6 +62,8 @@ impl Default for Options {
                 .into_iter()
                 .map(http::HeaderName::from_static)
                 .collect(),
+            surrogate_name: "selvedge".to_owned(),
+            stale_beside_s_maxage: false,
             tags_max: 128,
         }
     }

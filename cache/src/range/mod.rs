@@ -1,1 +1,32 @@
 //! Byte ranges as pure functions (RFC 9110 §14).
+//!
+//! [`request`] parses `Range` and resolves it against a length; [`if_range`] decides whether a
+//! range may be used at all; [`content_range`] writes and reads `Content-Range`. A `Range` that
+//! cannot be read is ignored, as §14.2 allows, and so is one that asks for more than the whole:
+//! a range request never costs more than a plain one.
+
+pub mod content_range;
+pub mod if_range;
+pub mod request;
+
+pub use content_range::ContentRange;
+pub use if_range::if_range_holds;
+pub use request::{RangeSet, RangeSpec, Resolved, parse};
+
+/// Bytes `first..=last` of a representation; `first <= last < length`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ByteRange {
+    /// Offset of the first byte.
+    pub first: u64,
+    /// Offset of the last byte, inclusive.
+    pub last: u64,
+}
+
+impl ByteRange {
+    /// Number of bytes; at least one.
+    #[expect(clippy::len_without_is_empty, reason = "a range is never empty")]
+    pub const fn len(&self) -> u64 {
+        // `last < length <= u64::MAX`, so this does not overflow.
+        self.last - self.first + 1
+    }
+}
