@@ -1,1 +1,9 @@
-//! To be written.
+//! Around the traffic: configuration, command line, admin plane, signals, threads.
+//!
+//! Knows the parts it starts and stops; no request walks through here.
+
+pub mod admin;
+pub mod cli;
+pub mod config;
+pub mod runtime;
+pub mod signals;

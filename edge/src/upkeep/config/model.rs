@@ -1,0 +1,228 @@
+//! What the configuration means: values that cannot be invalid.
+//!
+//! Only [`compile`](super::compile::compile) makes a [`Config`]. Parts of the node are given the
+//! piece that is theirs and never see the file again.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use crate::accept::{ClientDeadlines, HeadLimits};
+
+use super::reader::Settings;
+use super::value::{Address, HostField, HostPattern, Origin, PeerSet, QueryFold, Scope};
+
+/// The whole configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The process.
+    pub node: Node,
+    /// The disk tier, if there is one.
+    pub disk: Option<Disk>,
+    /// Certificates; the first is used when none fits. Not empty if `node.tls_listen` is not.
+    pub tls: Vec<TlsPair>,
+    /// Sizes of what clients send.
+    pub limits: Limits,
+    /// Waits on the client's side.
+    pub deadlines: ClientDeadlines,
+    /// The admin plane.
+    pub admin: Admin,
+    /// The sites, in the order of the file; at least one. No host and no name occurs twice.
+    pub sites: Vec<Site>,
+    /// Every value in force in normal form, by path: what [`diff`](super::diff()) compares and the
+    /// admin view shows. Secrets are not in it.
+    pub settings: Settings,
+}
+
+/// The process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// Plain listeners; may be empty when there are TLS listeners.
+    pub listen: Vec<Address>,
+    /// TLS listeners.
+    pub tls_listen: Vec<Address>,
+    /// The admin listener.
+    pub admin: Address,
+    /// Bound of everything kept because of traffic, in bytes.
+    pub memory_bytes: u64,
+    /// Data threads.
+    pub workers: NonZeroUsize,
+    /// Where exchanges are logged.
+    pub access_log: AccessLog,
+    /// Client connections open at once.
+    pub connections_max: usize,
+    /// How long open exchanges may finish, in milliseconds.
+    pub drain_ms: u64,
+    /// Proxies in front that are believed.
+    pub trusted_proxies: PeerSet,
+}
+
+/// Where exchanges are logged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccessLog {
+    /// Nowhere.
+    Off,
+    /// Standard output.
+    Stdout,
+    /// A file, opened for appending.
+    File(PathBuf),
+}
+
+impl fmt::Display for AccessLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Off => f.write_str("off"),
+            Self::Stdout => f.write_str("stdout"),
+            Self::File(path) => path.display().fmt(f),
+        }
+    }
+}
+
+/// The disk tier.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Disk {
+    /// Its directory.
+    pub path: PathBuf,
+    /// Space, in bytes, before it is cut to 80 % of what is free.
+    pub size_bytes: u64,
+}
+
+/// A certificate and its key; both were readable and fit when the configuration was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsPair {
+    /// Chain in PEM.
+    pub cert: PathBuf,
+    /// Key in PEM.
+    pub key: PathBuf,
+}
+
+/// Sizes of what clients send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Of heads.
+    pub head: HeadLimits,
+    /// Of bodies, in bytes.
+    pub body_bytes_max: u64,
+}
+
+/// The admin plane.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admin {
+    /// Further names under which it may be called, in lower case.
+    pub hosts: Vec<String>,
+    /// Who may do what; not empty if others can reach `node.admin`.
+    pub tokens: Vec<Token>,
+}
+
+/// A bearer token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Token {
+    /// Who holds it.
+    pub name: String,
+    /// How it is recognised.
+    pub secret: TokenSecret,
+    /// What it allows; at least one.
+    pub scopes: Vec<Scope>,
+}
+
+/// How a token is recognised.
+#[derive(Clone, PartialEq, Eq)]
+pub enum TokenSecret {
+    /// By its SHA-256.
+    Sha256([u8; 32]),
+    /// By itself, taken from the environment.
+    Plain(String),
+}
+
+impl fmt::Debug for TokenSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sha256(_) => "Sha256(…)",
+            Self::Plain(_) => "Plain(…)",
+        })
+    }
+}
+
+/// A site.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Site {
+    /// Identity.
+    pub name: String,
+    /// Hosts it answers for; at least one.
+    pub hosts: Vec<HostPattern>,
+    /// Origins with the `Host` each is sent; at least one.
+    pub origins: Vec<(Origin, HostField)>,
+    /// `origin_host` as it was said, for pools that send one host to all.
+    pub origin_host: Option<String>,
+    /// How the query enters the key.
+    pub query: QueryFold,
+    /// Lifetimes.
+    pub ttl: TtlOptions,
+    /// Stale responses.
+    pub stale: StaleOptions,
+    /// `Cache-Control` of requests does not count.
+    pub ignore_request_cache_control: bool,
+    /// Who may send `PURGE`.
+    pub purge_from: PeerSet,
+    /// Tag fields stay in responses to clients.
+    pub keep_tags: bool,
+    /// Towards the origins.
+    pub origin: OriginOptions,
+}
+
+/// Lifetimes of a site, in seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TtlOptions {
+    /// Of responses that state none.
+    pub default_s: u32,
+    /// Stated lifetimes are at least this.
+    pub min_s: Option<u32>,
+    /// Stated lifetimes are at most this; not below `min_s`.
+    pub max_s: Option<u32>,
+    /// Guessed lifetimes are at most this.
+    pub heuristic_max_s: u32,
+}
+
+/// Stale responses of a site, in seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StaleOptions {
+    /// Used while a validation runs.
+    pub while_revalidate_s: u32,
+    /// Used when the origin fails.
+    pub if_error_s: u32,
+}
+
+/// Waits and bounds towards the origins of a site; waits in milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OriginOptions {
+    /// For a place.
+    pub queue_ms: u64,
+    /// For addresses.
+    pub resolve_ms: u64,
+    /// For a connection.
+    pub connect_ms: u64,
+    /// For the TLS handshake.
+    pub tls_ms: u64,
+    /// For the response head.
+    pub response_ms: u64,
+    /// For the next piece of the body.
+    pub body_ms: u64,
+    /// For the last byte of the response.
+    pub whole_ms: u64,
+    /// For a response head, over all attempts.
+    pub total_ms: u64,
+    /// Of an unused connection.
+    pub idle_ms: u64,
+    /// Of a connection altogether.
+    pub lifetime_ms: u64,
+    /// Connections in use at once to one origin.
+    pub connections_max: usize,
+    /// Requests that wait for one origin.
+    pub queue_max: usize,
+    /// Unused connections to one origin, per worker.
+    pub idle_max: usize,
+    /// Attempts in all.
+    pub attempts_max: u32,
+    /// Roots for `https://` origins; the system's without one.
+    pub ca: Option<PathBuf>,
+}

@@ -1,0 +1,15 @@
+//! Values that are more than a number or a text; each parses, checks and shows itself.
+
+mod address;
+mod host;
+mod origin;
+mod peers;
+mod query;
+mod scope;
+
+pub use address::Address;
+pub use host::{HostPattern, authority, host_name};
+pub use origin::{HostField, Origin, OriginTarget};
+pub use peers::{PeerSet, parse_peer};
+pub use query::{Parameter, QueryFold, parse_query};
+pub use scope::{Scope, name, sha256, variable};
