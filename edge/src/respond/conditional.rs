@@ -57,7 +57,9 @@ pub fn shape(
         Precondition::Unchanged => return Shape::NotModified,
     }
     // §14.2: ranges are defined for GET, and for what would be a 200.
-    let (Some(wanted), Some(length)) = (request.get(RANGE), length) else { return Shape::Full };
+    let (Some(wanted), Some(length)) = (sole(request, &RANGE), length) else {
+        return Shape::Full;
+    };
     if !is_get || status != StatusCode::OK || !if_range_holds(request, stored) {
         return Shape::Full;
     }
@@ -152,8 +154,7 @@ fn precondition(request: &HeaderMap, stored: &HeaderMap) -> Precondition {
 
 /// §13.1.5; an absent field holds.
 fn if_range_holds(request: &HeaderMap, stored: &HeaderMap) -> bool {
-    let mut lines = request.get_all(IF_RANGE).iter();
-    let (Some(validator), None) = (lines.next(), lines.next()) else {
+    let Some(validator) = sole(request, &IF_RANGE) else {
         return !request.contains_key(IF_RANGE);
     };
     let validator = validator.as_bytes();
@@ -217,11 +218,16 @@ fn tags(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     .filter(|tag| !tag.is_empty())
 }
 
-/// The date of a field that stands once and is valid; otherwise it does not count.
-fn sole_date(headers: &HeaderMap, name: &HeaderName) -> Option<SystemTime> {
+/// The value of a field that stands once. Of two, neither counts: they are no lists.
+fn sole<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
     let mut lines = headers.get_all(name).iter();
     let (line, None) = (lines.next()?, lines.next()) else { return None };
-    httpdate::parse_http_date(line.to_str().ok()?).ok()
+    Some(line)
+}
+
+/// The date of a field that stands once and is valid; otherwise it does not count.
+fn sole_date(headers: &HeaderMap, name: &HeaderName) -> Option<SystemTime> {
+    httpdate::parse_http_date(sole(headers, name)?.to_str().ok()?).ok()
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use http::header::{AGE, DATE, HeaderMap, HeaderName, HeaderValue, VIA};
 use http::{StatusCode, Version};
+use selvedge_cache::policy::Cause;
 use smallvec::SmallVec;
 
 /// `Cache-Status` (RFC 9211).
@@ -50,6 +51,24 @@ pub enum Forward {
 }
 
 impl Forward {
+    /// Why a verdict with this cause goes to the origin; `None` for those that are answered from
+    /// the cache. Whether something else is stored for the URI ([`Forward::VaryMiss`]) is not in
+    /// the cause.
+    pub const fn because(cause: Cause) -> Option<Self> {
+        match cause {
+            Cause::Fresh | Cause::WithinSwr | Cause::MaxStale => None,
+            Cause::Expired | Cause::NoCache | Cause::SoftPurged => Some(Self::Stale),
+            Cause::RequestNoCache
+            | Cause::RequestMaxAge
+            | Cause::RequestMinFresh
+            | Cause::Authorization => Some(Self::Request),
+            Cause::NothingStored => Some(Self::UriMiss),
+            Cause::HardPurged | Cause::Invalidated => Some(Self::Miss),
+            Cause::Method => Some(Self::Method),
+            Cause::RequestBody | Cause::HitForMiss => Some(Self::Bypass),
+        }
+    }
+
     /// The token.
     pub const fn token(self) -> &'static str {
         match self {
@@ -147,7 +166,7 @@ pub fn add_cache_status(headers: &mut HeaderMap, provenance: &Provenance<'_>) {
 /// Sets `Age` (RFC 9111 §5.1), in seconds.
 pub fn set_age(headers: &mut HeaderMap, age_s: u64) {
     // RFC 9111 §1.2.2: recipients may fail beyond 2^31; say that instead.
-    let age_s = age_s.min(1 << 31) as i64;
+    let age_s = age_s.min(1 << 31).cast_signed();
     let value = AGES.with_borrow_mut(|table| table.get(age_s, || HeaderValue::from(age_s)));
     headers.insert(AGE, value);
 }
@@ -241,17 +260,17 @@ fn string(out: &mut Text, value: &str) {
 }
 
 /// Values by number, the last few of one thread: direct-mapped, so a lookup is one comparison.
-struct Recent([Option<(i64, HeaderValue)>; RECENT]);
+struct Recent([Option<(i64, HeaderValue)>; RECENT as usize]);
 
-const RECENT: usize = 64;
+const RECENT: i64 = 64;
 
 impl Recent {
     const fn new() -> Self {
-        Self([const { None }; RECENT])
+        Self([const { None }; RECENT as usize])
     }
 
     fn get(&mut self, number: i64, make: impl FnOnce() -> HeaderValue) -> HeaderValue {
-        let slot = &mut self.0[number.rem_euclid(RECENT as i64) as usize];
+        let slot = &mut self.0[number.rem_euclid(RECENT) as usize];
         match slot {
             Some((held, value)) if *held == number => value.clone(),
             _ => {

@@ -88,6 +88,8 @@ fn a_range_gives_a_part_only_where_it_may() {
     assert_eq!(ask(Method::GET, 203, Some(100)), Shape::Full);
     assert_eq!(ask(Method::GET, 404, Some(100)), Shape::Full);
     assert_eq!(ask(Method::POST, 200, Some(100)), Shape::Full);
+    let twice = [(RANGE, "bytes=0-0"), (RANGE, "bytes=5-5")];
+    assert_eq!(get(&twice, &stored()), Shape::Full);
 }
 
 #[test]
