@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 //! 6 · Shape and send.
 //!
 //! [`Body`] is the closed list of where response bytes come from; [`Outgoing`] is a body on its
@@ -202,3 +203,12 @@ impl<C: OnClose> Drop for Outgoing<C> {
         self.close(Delivery::ClientGone);
     }
 }
+=======
+//! To be written.
+
+pub mod accept;
+pub mod conditional;
+pub mod fields;
+pub mod range;
+pub mod synthetic;
+>>>>>>> w/telemetry

@@ -62,6 +62,9 @@ pub trait Gauges: Send + Sync {
     fn origins(&self, each: &mut dyn FnMut(&str, &str, bool));
 }
 
+/// Site and origin, as label values.
+type OriginKey = (Arc<str>, Arc<str>);
+
 /// All numbers of a process; shared.
 pub struct Metrics {
     recorder: Arc<PrometheusRecorder>,
@@ -70,7 +73,7 @@ pub struct Metrics {
     shards: usize,
     sites: Box<[OnceLock<Arc<SiteMetrics>>]>,
     site_indices: Mutex<HashMap<Arc<str>, SiteIndex>>,
-    origins: Mutex<HashMap<(Arc<str>, Arc<str>), Arc<OriginMetrics>>>,
+    origins: Mutex<HashMap<OriginKey, Arc<OriginMetrics>>>,
     errors: Box<[Counter]>,
     purges: PurgeMetrics,
     losses: Arc<Losses>,

@@ -101,19 +101,20 @@ impl Telemetry {
         let Some(suppressed) = self.throttle.admit(self.started.elapsed().as_secs()) else {
             return;
         };
-        // `?` (Debug) escapes what a client may have put into host and target.
+        // Both forms of the log escape strings: what a client put into host and target is safe.
         macro_rules! event {
             ($level:ident) => {
                 tracing::$level!(
                     cause = cause.label(),
                     site = &**site.name(),
-                    host = ?clipped(&journal.host),
-                    target = ?clipped(&journal.target),
+                    host = clipped(&journal.host),
+                    target = clipped(&journal.target),
                     status = journal.status.as_u16(),
                     origin = journal.origin.as_deref(),
-                    chain = ?journal.error_chain.as_deref().map(clipped),
+                    chain = journal.error_chain.as_deref().map(clipped),
                     suppressed,
-                    "{}", cause.title()
+                    "{}",
+                    cause.title()
                 )
             };
         }
@@ -171,5 +172,50 @@ mod tests {
         assert_eq!(shop.requests(CacheOutcome::Hit), 1);
         assert_eq!(shop.bytes(CacheOutcome::Hit), 1024);
         assert!(telemetry.metrics().render().contains("{cause=\"unknown_host\"} 1\n"));
+    }
+
+    /// What was logged while `act` ran, one JSON event per line.
+    fn logged(act: impl FnOnce()) -> Vec<serde_json::Value> {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("events");
+        let file = std::fs::File::create(&path).expect("a new file");
+        let subscriber = tracing_subscriber::fmt()
+            .with_env_filter("info")
+            .json()
+            .flatten_event(true)
+            .with_writer(std::sync::Mutex::new(file))
+            .finish();
+        tracing::subscriber::with_default(subscriber, act);
+        let text = std::fs::read_to_string(path).expect("text");
+        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    }
+
+    #[test]
+    fn failures_that_an_operator_can_act_on_are_told_within_a_bound() {
+        let telemetry = Telemetry::new(Metrics::new(1));
+        let failure = |cause| Journal {
+            cache: CacheOutcome::Error,
+            error: Some(cause),
+            error_chain: Some("no route: \u{1b}[31m\nforged".into()),
+            ..journal()
+        };
+        let events = logged(|| {
+            for _ in 0..1000 {
+                telemetry.finish(&failure(Cause::ClientGone));
+            }
+            for _ in 0..1000 {
+                telemetry.finish(&failure(Cause::OriginRefused));
+            }
+        });
+        // The thousand may run over the end of a second, hardly of two.
+        let bound = EVENTS_PER_SECOND_MAX as usize;
+        assert!((bound..=3 * bound).contains(&events.len()), "{}", events.len());
+        for event in events {
+            assert_eq!(event["level"], "WARN");
+            assert_eq!(event["cause"], "origin_refused");
+            assert_eq!(event["message"], Cause::OriginRefused.title());
+            assert_eq!(event["chain"], "no route: \u{1b}[31m\nforged");
+        }
+        assert!(telemetry.metrics().render().contains("{cause=\"client_gone\"} 1000\n"));
     }
 }

@@ -59,10 +59,11 @@ impl Shared {
 
     /// Called after a line was added.
     pub(super) fn wake(&self, urgent: bool) {
-        // The load keeps the cache line shared while the writer is busy: the common case.
-        // SeqCst on both sides: either the writer sees the line, or we see it asleep.
+        // The lock of the buffer orders this with `sleep`: either the line was added before the
+        // writer looked, and it was seen; or after, and then the flag is seen here. The load
+        // keeps the cache line shared while the writer is busy: the common case.
         let asleep =
-            self.asleep.load(Ordering::SeqCst) && self.asleep.swap(false, Ordering::SeqCst);
+            self.asleep.load(Ordering::Relaxed) && self.asleep.swap(false, Ordering::Relaxed);
         if urgent || asleep {
             self.unpark();
         }
@@ -141,12 +142,12 @@ pub(super) fn run(
 
 /// Sleeps until a line, a reopen or the end is asked for. May return early.
 fn sleep(shared: &Shared) {
-    shared.asleep.store(true, Ordering::SeqCst);
+    shared.asleep.store(true, Ordering::Relaxed);
     // A line that came before the flag was up was not told to us.
     if shared.is_empty() && !shared.is_asked() {
         std::thread::park();
     }
-    shared.asleep.store(false, Ordering::SeqCst);
+    shared.asleep.store(false, Ordering::Relaxed);
 }
 
 /// Writes what waits; whether there was anything.

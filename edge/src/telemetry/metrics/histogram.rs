@@ -115,7 +115,7 @@ mod tests {
         let histogram = Histogram::default();
         histogram.observe(Duration::from_micros(100));
         histogram.observe(Duration::from_nanos(100_001));
-        histogram.observe(Duration::from_secs(3600));
+        histogram.observe(Duration::from_hours(1));
         let mut seen = Distribution::default();
         histogram.add_to(&mut seen);
         let cumulative: Vec<_> = seen.cumulative().collect();
@@ -124,6 +124,6 @@ mod tests {
         assert_eq!(cumulative[17], ("60", 2));
         assert_eq!(cumulative[18], ("+Inf", 3));
         assert_eq!(histogram.count(), 3);
-        assert!((seen.sum_s() - 3600.000_200_001).abs() < 1e-9);
+        assert!((seen.sum_s() - 3_600.000_200_001).abs() < 1e-9);
     }
 }

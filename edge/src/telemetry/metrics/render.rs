@@ -43,7 +43,8 @@ fn site_families(page: &mut Page, metrics: &Metrics, now: Millis) {
     let bytes = ratios.iter().map(|(site, ratio)| ([&**site.name()], ratio.bytes));
     page.gauges(table::BYTE_HIT_RATIO, bytes);
 
-    let families: [(Metric, fn(&SiteMetrics, CacheOutcome) -> Distribution); 2] =
+    type Read = fn(&SiteMetrics, CacheOutcome) -> Distribution;
+    let families: [(Metric, Read); 2] =
         [(table::TTFB, SiteMetrics::ttfb), (table::DURATION, SiteMetrics::duration)];
     for (metric, read) in families {
         let series = metrics.sites().flat_map(|site| {
