@@ -160,8 +160,8 @@ impl Cache {
             purges.hard = purges.hard.or(Some(self.live.position()));
         }
         // The hash of the URL is worked out only if something was invalidated since.
-        purges.local = record.local < self.local.counter()
-            && self.local.selects(target.url(), record.local);
+        purges.local =
+            record.local < self.local.counter() && self.local.selects(target.url(), record.local);
         purges
     }
 
@@ -191,7 +191,11 @@ impl Cache {
     }
 
     /// The right to validate in the background, unless somebody does already.
-    pub fn enter_background(self: &Arc<Self>, request: &Request<'_>, found: &Found) -> Option<FillPermit> {
+    pub fn enter_background(
+        self: &Arc<Self>,
+        request: &Request<'_>,
+        found: &Found,
+    ) -> Option<FillPermit> {
         let key = FillKey { key: *request.key, selected: found.selected };
         let fill = self.fills.lead_quietly(key, |fill| self.may_join(request, &key, fill))?;
         Some(FillPermit::new(Arc::clone(self), fill, true))

@@ -323,9 +323,7 @@ impl Exchange {
                 }
                 Step::Stored(Box::new(record.clone()), judgement, CacheOutcome::Stale)
             }
-            (Verdict::Unsatisfied, _) => {
-                Step::Trouble(Cause::OnlyIfCached.into(), None)
-            }
+            (Verdict::Unsatisfied, _) => Step::Trouble(Cause::OnlyIfCached.into(), None),
             (Verdict::Bypass, _) => Step::Pass(cause),
             // What is asked of the origin for these is for this client alone.
             _ if self.plan.facts.method != MethodClass::Get || self.plan.facts.no_store => {
@@ -339,11 +337,9 @@ impl Exchange {
         match self.shared.cache.enter(&self.request(), &found) {
             Entry::Again => Step::Look,
             Entry::Alone(cause) => Step::Pass(cause.token()),
-            Entry::Follow(waiter) => Step::Await(Await {
-                waiter,
-                handed: None,
-                base: found.record.map(Box::new),
-            }),
+            Entry::Follow(waiter) => {
+                Step::Await(Await { waiter, handed: None, base: found.record.map(Box::new) })
+            }
             Entry::Lead(permit, waiter) => {
                 let (hand, handed) = oneshot::channel();
                 let base = found.record.map(Box::new);
@@ -407,13 +403,10 @@ impl Exchange {
     }
 
     /// The origin answered with an error: a stale response may stand in (RFC 5861 §4).
-    fn hand_or_stand_in(
-        &self,
-        reply: Box<OriginReply>,
-        base: Option<Box<Record>>,
-    ) -> Step {
+    fn hand_or_stand_in(&self, reply: Box<OriginReply>, base: Option<Box<Record>>) -> Step {
         if fetch::is_origin_error(reply.status)
-            && let Some(base) = base.filter(|b| self.shared.cache.stale_on_error(&self.request(), b))
+            && let Some(base) =
+                base.filter(|b| self.shared.cache.stale_on_error(&self.request(), b))
         {
             let mut judgement = self.judge(&base);
             judgement.verdict = Verdict::Stale { refresh: false };

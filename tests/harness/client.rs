@@ -269,7 +269,10 @@ impl Client {
                 true
             }
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                panic!("nothing came for too long; so far: {:?}", String::from_utf8_lossy(&self.buffer))
+                panic!(
+                    "nothing came for too long; so far: {:?}",
+                    String::from_utf8_lossy(&self.buffer)
+                )
             }
             Err(_) => false,
         }

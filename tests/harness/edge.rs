@@ -226,8 +226,8 @@ impl Edge {
     }
 
     fn status_kib(&self, name: &str) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))
-            .expect("the node runs");
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the node runs");
         status
             .lines()
             .find_map(|line| line.strip_prefix(name))

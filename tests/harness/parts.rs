@@ -15,7 +15,9 @@ pub fn program(name: &str, package: &str) -> std::path::PathBuf {
         .iter()
         .map(|place| std::path::Path::new(place).join(name))
         .find(|path| path.exists())
-        .unwrap_or_else(|| panic!("{name} is missing: apt-get install {package} (or run tests/run)"))
+        .unwrap_or_else(|| {
+            panic!("{name} is missing: apt-get install {package} (or run tests/run)")
+        })
 }
 
 /// A port that was free a moment ago.

@@ -35,7 +35,9 @@ impl Scrape {
         self.0
             .iter()
             .filter(move |(series, _)| {
-                series.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('{'))
+                series
+                    .strip_prefix(name)
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('{'))
             })
             .map(|(series, value)| (series.as_str(), *value))
     }

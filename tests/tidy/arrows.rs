@@ -8,9 +8,8 @@ use std::path::Path;
 
 use crate::{files, read, top};
 
-const ORDER: [&str; 9] = [
-    "accept", "admit", "decide", "lookup", "origin", "respond", "telemetry", "tunnel", "upkeep",
-];
+const ORDER: [&str; 9] =
+    ["accept", "admit", "decide", "lookup", "origin", "respond", "telemetry", "tunnel", "upkeep"];
 const WORDS: [&str; 3] = ["error", "filter", "journal"];
 const JOINERS: [&str; 2] = ["exchange", "node"];
 

@@ -11,7 +11,10 @@ fn named_files(text: &str) -> Vec<String> {
         .map(|name| name.split(['#', ' ']).next().unwrap_or("").trim_start_matches("./"))
         .filter(|name| {
             let ending = [".rs", ".md", ".toml"].iter().any(|ending| name.ends_with(ending));
-            ending && name.contains('/') && !name.contains("://") && !name.contains(['*', '<', '{'])
+            ending
+                && name.contains('/')
+                && !name.contains("://")
+                && !name.contains(['*', '<', '{'])
                 && !name.starts_with('/')
         })
         .map(str::to_owned)

@@ -31,8 +31,17 @@ fn no_room_is_too_long_and_half_of_them_are_short() {
 #[test]
 fn the_top_level_is_the_agreed_one() {
     let agreed = [
-        "Cargo.lock", "Cargo.toml", "LICENSE", "README.md", "benches", "cache", "docs", "edge",
-        "purge-api", "target", "tests",
+        "Cargo.lock",
+        "Cargo.toml",
+        "LICENSE",
+        "README.md",
+        "benches",
+        "cache",
+        "docs",
+        "edge",
+        "purge-api",
+        "target",
+        "tests",
     ];
     for entry in std::fs::read_dir(top()).expect("the workspace").flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();

@@ -222,7 +222,13 @@ impl Waiter {
     }
 
     /// Becomes a reader of the bytes `from..to`, once the head is there.
-    pub fn read(self, store: Arc<dyn Store>, object: u64, from: u64, to: Option<u64>) -> FillReader {
+    pub fn read(
+        self,
+        store: Arc<dyn Store>,
+        object: u64,
+        from: u64,
+        to: Option<u64>,
+    ) -> FillReader {
         self.fill.state.lock().seats[self.seat].offset = from;
         FillReader { waiter: self, store, object, offset: from, to, loading: None }
     }

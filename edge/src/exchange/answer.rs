@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_RANGE};
+use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use selvedge_cache::directory::Record;
 use selvedge_cache::fill::{FillHead, Waiter};
@@ -16,8 +16,8 @@ use crate::filter::{Context, ResponseHead};
 use crate::journal::{CacheOutcome, Journal};
 use crate::node::Shared;
 use crate::origin::OriginReply;
+use crate::respond::conditional::{Shape, reshape, shape};
 use crate::respond::fields::{self, Forward, Provenance};
-use crate::respond::shape::{Shape, shape};
 use crate::respond::synthetic::{self, Notice};
 use crate::respond::{Body, Outgoing};
 
@@ -33,32 +33,61 @@ impl Exchange {
         let provenance = self.provenance(judgement, outcome);
         let mut headers = loaded.head.headers;
         let status = loaded.head.status;
-        let shape =
-            shape(&self.admitted.method, &self.admitted.headers, status, &headers, Some(record.length));
-        let (from, to) = match shape {
-            Shape::Full => (0, record.length),
-            Shape::Partial { start, end } => (start, end),
-            _ => (0, 0),
+        let shape = shape(
+            &self.admitted.method,
+            &self.admitted.headers,
+            status,
+            &headers,
+            Some(record.length),
+        );
+        let body = if self.admitted.method == Method::HEAD {
+            Body::Empty
+        } else {
+            let Some(body) = self.stored_body(record, &loaded.inline, &shape) else {
+                self.shared.cache.forget(record);
+                return None;
+            };
+            body
         };
-        if self.admitted.method != Method::HEAD && !self.shared.cache.can_read(record, from, to) {
-            self.shared.cache.forget(record);
-            return None;
-        }
         fields::set_age(&mut headers, judgement.age_s.unwrap_or(0));
         fields::add_cache_status(&mut headers, &provenance);
-        let body = if record.inline {
-            Body::Inline(loaded.inline.slice(from as usize..to as usize))
-        } else {
-            let store = Arc::clone(&self.shared.cache.store);
-            Body::Stored(StoredReader::new(store, record.body, from, to))
-        };
         self.journal().cache = outcome;
         self.journal().detail = judgement.cause.token();
         Some(self.shaped(shape, status, headers, body, Some(record.length)))
     }
 
+    /// The bytes of a stored response that the shape needs; `None` if they are not all there.
+    fn stored_body(&self, record: &Record, inline: &Bytes, shape: &Shape) -> Option<Body> {
+        let cache = &self.shared.cache;
+        let read = |from: u64, to: u64| {
+            if !cache.can_read(record, from, to) {
+                return None;
+            }
+            Some(if record.inline {
+                Body::Inline(inline.slice(from as usize..to as usize))
+            } else {
+                let store = Arc::clone(&cache.store);
+                Body::Stored(StoredReader::new(store, record.body, from, to))
+            })
+        };
+        match shape {
+            Shape::Full => read(0, record.length),
+            Shape::Partial { start, end } => read(*start, end + 1),
+            Shape::Parts(parts) => {
+                let parts = parts.iter().map(|part| read(part.start, part.end + 1));
+                Some(Body::Sequence(parts.collect::<Option<_>>()?))
+            }
+            _ => Some(Body::Empty),
+        }
+    }
+
     /// Answers while the body arrives.
-    pub(super) fn filling(mut self, head: &FillHead, waiter: Waiter, outcome: CacheOutcome) -> Reply {
+    pub(super) fn filling(
+        mut self,
+        head: &FillHead,
+        waiter: Waiter,
+        outcome: CacheOutcome,
+    ) -> Reply {
         let now = self.shared.cache.clock.now();
         let mut headers = head.headers.clone();
         let collapsed = outcome == CacheOutcome::Collapsed;
@@ -74,15 +103,14 @@ impl Exchange {
             fields::set_age(&mut headers, head.fresh.age_at(now));
         }
         fields::add_cache_status(&mut headers, &provenance);
-        let shape = shape(
-            &self.admitted.method,
-            &self.admitted.headers,
-            head.status,
-            &headers,
-            head.length,
-        );
+        let (method, asked) = (&self.admitted.method, &self.admitted.headers);
+        let shape = match shape(method, asked, head.status, &headers, head.length) {
+            // Several parts of a body that still arrives would have to wait for the last of them.
+            Shape::Parts(_) => Shape::Full,
+            shape => shape,
+        };
         let (from, to) = match shape {
-            Shape::Partial { start, end } => (start, Some(end)),
+            Shape::Partial { start, end } => (start, Some(end + 1)),
             _ => (0, head.length),
         };
         let store = Arc::clone(&self.shared.cache.store);
@@ -155,44 +183,46 @@ impl Exchange {
     fn shaped(
         &mut self,
         shape: Shape,
-        status: StatusCode,
+        mut status: StatusCode,
         mut headers: HeaderMap,
         body: Body,
         length: Option<u64>,
     ) -> Reply {
-        let (status, body) = match shape {
-            Shape::Full => {
-                if let Some(length) = length
-                    && !headers.contains_key(CONTENT_LENGTH)
-                {
-                    headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
-                }
-                (status, body)
+        let notice = match shape {
+            Shape::PreconditionFailed => Some(Notice::PreconditionFailed),
+            Shape::Unsatisfiable => {
+                Some(Notice::RangeNotSatisfiable { length: length.unwrap_or(0) })
             }
-            Shape::Partial { start, end } => {
-                headers.insert(CONTENT_LENGTH, HeaderValue::from(end - start));
-                let total = length.unwrap_or(end);
-                headers.insert(CONTENT_RANGE, crate::respond::shape::content_range(start, end, total));
-                (StatusCode::PARTIAL_CONTENT, body)
-            }
-            Shape::NotModified => {
-                crate::respond::shape::not_modified_fields(&mut headers);
-                (StatusCode::NOT_MODIFIED, Body::Empty)
-            }
-            Shape::PreconditionFailed | Shape::Unsatisfiable { .. } => {
-                let notice = match shape {
-                    Shape::Unsatisfiable { length } => Notice::RangeNotSatisfiable { length },
-                    _ => Notice::PreconditionFailed,
-                };
-                let (status, mut own, content) =
-                    synthetic::respond(notice, None, &self.admitted.headers);
-                if let Some(member) = headers.remove(fields::CACHE_STATUS) {
-                    own.insert(fields::CACHE_STATUS, member);
-                }
-                headers = own;
-                (status, Body::Inline(content))
-            }
+            _ => None,
         };
+        if let Some(notice) = notice {
+            let (status, mut own, content) =
+                synthetic::respond(notice, None, &self.admitted.headers);
+            if let Some(member) = headers.remove(fields::CACHE_STATUS) {
+                own.insert(fields::CACHE_STATUS, member);
+            }
+            fields::ensure_date(&mut own, self.shared.cache.clock.now().unix_s());
+            let is_head = self.admitted.method == Method::HEAD;
+            let body = if is_head { Body::Empty } else { Body::Inline(content) };
+            return self.hand_over(status, own, body);
+        }
+        let multipart = reshape(&shape, &mut status, &mut headers, length, || {
+            // Unknown to whoever wrote the content: keyed by this process's own randomness.
+            let state = std::hash::RandomState::new();
+            let half = |salt: u8| u128::from(std::hash::BuildHasher::hash_one(&state, salt));
+            half(0) << 64 | half(1)
+        });
+        let mut body = body;
+        if let Some(multipart) = multipart {
+            body = body.framed(&multipart);
+        }
+        if shape == Shape::NotModified {
+            body = Body::Empty;
+        } else if let Some(length) = length
+            && !headers.contains_key(CONTENT_LENGTH)
+        {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        }
         let body = if self.admitted.method == Method::HEAD { Body::Empty } else { body };
         self.hand_over(status, headers, body)
     }

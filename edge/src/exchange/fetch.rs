@@ -15,7 +15,10 @@ use selvedge_cache::cache::{Loaded, Request};
 use selvedge_cache::directory::Record;
 use selvedge_cache::fill::{FailureCode, FillPermit};
 use selvedge_cache::head::StoredHead;
-use selvedge_cache::policy::{self, NotStorable, OriginResponse};
+use selvedge_cache::policy::freshen::{Base, freshen};
+use selvedge_cache::policy::storable::storable;
+use selvedge_cache::policy::validation::{Conditional, ValidationReply, read_reply};
+use selvedge_cache::policy::{NotStorable, OriginResponse};
 use tokio::sync::oneshot;
 
 use super::{Exchange, outbound};
@@ -76,9 +79,8 @@ impl Job {
             }
             None => None,
         };
-        if let Some((permit, _)) = self.attempt(permit, base).await {
-            // A hard purge took the base while it was being validated: its bytes are never used
-            // again, so ask without it.
+        if let Some(permit) = self.attempt(permit, base).await {
+            // The base cannot be used after all: ask once more, without it.
             self.attempt(permit, None).await;
         }
     }
@@ -88,11 +90,11 @@ impl Job {
         &mut self,
         mut permit: FillPermit,
         base: Option<(Box<Record>, Loaded)>,
-    ) -> Option<(FillPermit, ())> {
+    ) -> Option<FillPermit> {
         let (host, mut headers) = self.outgoing.clone();
-        if let Some((_, loaded)) = &base {
-            policy::validation::make_conditional(&mut headers, &[&loaded.head.headers]);
-        }
+        let offered: Vec<&HeaderMap> = base.iter().map(|(_, l)| &l.head.headers).collect();
+        let conditional = Conditional::from_stored(&offered);
+        conditional.apply(&mut headers);
         let requested = self.shared.cache.clock.now();
         let sent = permit.sending();
         let pool = Arc::clone(self.world.pool(&self.plan.site));
@@ -114,15 +116,17 @@ impl Job {
         };
         let received = self.shared.cache.clock.now();
         self.filter(&mut reply);
-        match base {
-            Some((record, loaded)) if reply.status == StatusCode::NOT_MODIFIED => {
+        match (read_reply(reply.status, &reply.headers, &conditional, &offered), &base) {
+            (ValidationReply::NotModified { .. }, Some((record, loaded))) => {
                 let times = (requested, received);
-                match self.freshen(&record, &loaded, &reply.headers, times, sent) {
+                match self.freshen(record, loaded, &reply.headers, times, sent) {
                     Some(fresh) => permit.validated(fresh),
-                    None => return Some((permit, ())),
+                    // A hard purge took the base meanwhile, or it may not be stored any more.
+                    None => return Some(permit),
                 }
             }
-            Some(_) if is_origin_error(reply.status) => {
+            (ValidationReply::Contradiction, _) if !conditional.is_empty() => return Some(permit),
+            (ValidationReply::ServerError, Some(_)) => {
                 // Each waiter decides for itself whether the stale response may stand in.
                 self.hand(reply);
                 drop(permit);
@@ -141,9 +145,7 @@ impl Job {
     ) {
         let response =
             OriginResponse { status: reply.status, headers: &reply.headers, requested, received };
-        let storable =
-            policy::storable::storable(&self.plan.facts, &response, &self.plan.site.cache);
-        let storable = match storable {
+        let storable = match storable(&self.plan.facts, &response, &self.plan.site.cache) {
             Ok(storable) => storable,
             Err(reason) => {
                 tracing::debug!(reason = reason.token(), "not storable");
@@ -161,7 +163,11 @@ impl Job {
         match permit.storable(status, stored, length, storable, varied) {
             Ok(writer) => {
                 if let Err(error) = origin::fill::pump(writer, body).await {
-                    tracing::debug!(cause = error.cause.label(), "fill broke off: {}", error.chain());
+                    tracing::debug!(
+                        cause = error.cause.label(),
+                        "fill broke off: {}",
+                        error.chain()
+                    );
                 }
             }
             Err(permit) => {
@@ -182,18 +188,25 @@ impl Job {
         (requested, received): (Millis, Millis),
         sent: selvedge_cache::invalidate::Watermark,
     ) -> Option<Record> {
-        let merged = StoredHead {
+        let base = Base {
             status: loaded.head.status,
-            headers: policy::freshen::merge(&loaded.head.headers, confirmed),
+            headers: &loaded.head.headers,
+            tags: &record.tags,
+            tags_overflow: record.tags_overflow,
         };
-        let response = OriginResponse {
-            status: merged.status,
-            headers: &merged.headers,
+        let update = OriginResponse {
+            status: StatusCode::NOT_MODIFIED,
+            headers: confirmed,
             requested,
             received,
         };
-        let storable =
-            policy::storable::storable(&self.plan.facts, &response, &self.plan.site.cache).ok()?;
+        let freshened = freshen(&self.plan.facts, &base, &update, &self.plan.site.cache);
+        let Ok(storable) = freshened.storable else {
+            self.shared.cache.forget(record);
+            return None;
+        };
+        let headers = self.stored_fields(&freshened.headers, &storable.omitted_fields, received);
+        let merged = StoredHead { status: loaded.head.status, headers };
         let request = self.request(sent);
         self.shared.cache.freshen(&request, record, &loaded.inline, &merged, storable, sent)
     }
@@ -214,7 +227,9 @@ impl Job {
             fields::remove_edge_fields(&mut stored);
         }
         fields::ensure_date(&mut stored, received.unix_s());
-        fields::add_via(&mut stored, http::Version::HTTP_11);
+        if !stored.contains_key(http::header::VIA) {
+            fields::add_via(&mut stored, http::Version::HTTP_11);
+        }
         stored
     }
 
@@ -231,8 +246,7 @@ impl Job {
 
     fn filter(&mut self, reply: &mut OriginReply) {
         for filter in self.plan.site.filters.iter() {
-            let mut head =
-                ResponseHead { status: &mut reply.status, headers: &mut reply.headers };
+            let mut head = ResponseHead { status: &mut reply.status, headers: &mut reply.headers };
             filter.origin_response(&mut self.context, &mut head);
         }
     }
@@ -253,4 +267,3 @@ fn remembers(reason: NotStorable) -> bool {
         NotStorable::Authorization | NotStorable::RequestNoStore | NotStorable::Method
     )
 }
-

@@ -14,17 +14,14 @@ use crate::accept::RequestBody;
 use crate::error::{Error, Stage};
 use crate::filter::ResponseHead;
 use crate::journal::CacheOutcome;
-use crate::origin::{Outbound, OriginReply};
+use crate::origin::{OriginReply, Outbound};
 use crate::respond::fields::Provenance;
 
 /// A failure, and what is stored that might stand in for it.
 type Trouble = (Error, Option<Box<Record>>);
 
 impl Exchange {
-    pub(super) async fn pass(
-        &mut self,
-        detail: &'static str,
-    ) -> Result<Reply, Trouble> {
+    pub(super) async fn pass(&mut self, detail: &'static str) -> Result<Reply, Trouble> {
         self.journal().cache = CacheOutcome::Pass;
         self.journal().detail = detail;
         let body = std::mem::take(&mut self.admitted.body);

@@ -5,7 +5,7 @@ use selvedge_cache::invalidate::Mode;
 use selvedge_purge_api::ledger::{AppendError, NewEntry};
 use serde_json::json;
 
-use super::{Exchange, Reply, answer, Refused};
+use super::{Exchange, Refused, Reply, answer};
 use crate::error::Cause;
 use crate::lookup::purge_method;
 
@@ -41,7 +41,8 @@ impl Exchange {
         };
         let mut response = Response::new(format!("{document}\n").into());
         *response.status_mut() = status;
-        let kind = if status == StatusCode::OK { "application/json" } else { "application/problem+json" };
+        let kind =
+            if status == StatusCode::OK { "application/json" } else { "application/problem+json" };
         let kind = http::HeaderValue::from_static(kind);
         response.headers_mut().insert(http::header::CONTENT_TYPE, kind);
         answer::synthetic(&self.shared, journal, response, false)

@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 //! 6 · Shape and send.
 //!
 //! [`Body`] is the closed list of where response bytes come from; [`Outgoing`] is a body on its
@@ -6,6 +5,7 @@
 //!
 //! Knows nothing of sites or of how the bytes were fetched.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll, ready};
 
@@ -19,9 +19,13 @@ use crate::error::{Cause, Error};
 use crate::filter::{Context, Filters};
 use crate::origin::OriginBody;
 
+pub mod accept;
+pub mod conditional;
 pub mod fields;
-pub mod shape;
+pub mod range;
 pub mod synthetic;
+
+use range::Multipart;
 
 /// Where the bytes of a response come from.
 #[derive(Debug)]
@@ -32,6 +36,8 @@ pub enum Body {
     Inline(Bytes),
     /// A stored body, chunk by chunk.
     Stored(StoredReader),
+    /// Bodies one after the other: the parts of a multipart content.
+    Sequence(VecDeque<Body>),
     /// A body that still arrives; the length if it is known.
     Filling(FillReader, Option<u64>),
     /// Straight from the origin.
@@ -44,9 +50,23 @@ impl Body {
             Self::Empty => Some(0),
             Self::Inline(bytes) => Some(bytes.len() as u64),
             Self::Stored(reader) => Some(reader.remaining()),
+            Self::Sequence(bodies) => bodies.iter().map(Self::length).sum(),
             Self::Filling(_, length) => *length,
             Self::Passing(body) => HttpBody::size_hint(&**body).exact(),
         }
+    }
+
+    /// Puts the framing of a multipart content around the parts.
+    #[must_use]
+    pub fn framed(self, multipart: &Multipart) -> Self {
+        let Self::Sequence(parts) = self else { return self };
+        let mut framed = VecDeque::with_capacity(parts.len() * 2 + 1);
+        for (index, part) in parts.into_iter().enumerate() {
+            framed.extend(multipart.head(index).cloned().map(Self::Inline));
+            framed.push_back(part);
+        }
+        framed.push_back(Self::Inline(multipart.tail().clone()));
+        Self::Sequence(framed)
     }
 
     fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
@@ -58,6 +78,13 @@ impl Body {
             Self::Inline(bytes) if bytes.is_empty() => Poll::Ready(None),
             Self::Inline(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Self::Stored(reader) => read(reader.poll_next(cx)),
+            Self::Sequence(bodies) => loop {
+                let Some(first) = bodies.front_mut() else { return Poll::Ready(None) };
+                match ready!(first.poll(cx)) {
+                    Some(frame) => return Poll::Ready(Some(frame)),
+                    None => drop(bodies.pop_front()),
+                }
+            },
             Self::Filling(reader, length) => {
                 let next = ready!(reader.poll_next(cx));
                 if let (Some(Ok(piece)), Some(length)) = (&next, length) {
@@ -165,7 +192,8 @@ impl<C: OnClose> HttpBody for Outgoing<C> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.filtered.is_none() && self.body.length() == Some(0)
+        self.filtered.is_none()
+            && self.body.length() == Some(0)
             && !matches!(self.body, Body::Passing(_))
     }
 
@@ -203,12 +231,3 @@ impl<C: OnClose> Drop for Outgoing<C> {
         self.close(Delivery::ClientGone);
     }
 }
-=======
-//! To be written.
-
-pub mod accept;
-pub mod conditional;
-pub mod fields;
-pub mod range;
-pub mod synthetic;
->>>>>>> w/telemetry

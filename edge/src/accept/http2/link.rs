@@ -99,7 +99,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Link<IO> {
 
     /// Ends our side, then reads and drops what the peer still sends, up to a bound, so that
     /// our last frames are not lost to a reset of the transport.
-    pub fn poll_linger(&mut self, cx: &mut Context<'_>, dropped: &mut usize) -> Poll<io::Result<()>> {
+    pub fn poll_linger(
+        &mut self,
+        cx: &mut Context<'_>,
+        dropped: &mut usize,
+    ) -> Poll<io::Result<()>> {
         ready!(self.poll_shut(cx))?;
         let mut scratch = [0; 4096];
         while !self.is_ended && *dropped < LINGER_BYTES_MAX {
@@ -126,7 +130,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Link<IO> {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_take(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_take(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         if self.out_sent > 0 || self.out.len() >= self.batch_bytes_max {
             match self.poll_drain(cx) {
                 Poll::Ready(result) => result?,

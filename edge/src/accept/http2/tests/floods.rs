@@ -18,7 +18,10 @@ async fn flooded(first: Vec<u8>, flood: impl Fn(u32) -> Vec<u8>) -> (Vec<RawFram
     output.write_all(&[opening(), first].concat()).await.expect("written");
     let reading = spawn_local(async move { read_frames(&mut input).await });
     let mut sent = 0;
-    while sent < 40_000 && output.write_all(&flood(sent)).await.is_ok() && !served.task.is_finished() {
+    while sent < 40_000
+        && output.write_all(&flood(sent)).await.is_ok()
+        && !served.task.is_finished()
+    {
         sent += 1;
     }
     drop(output);
@@ -83,11 +86,8 @@ async fn provoked_resets_end_the_connection() {
 #[tokio::test]
 async fn a_peer_that_never_reads_gets_a_bounded_buffer() {
     run(async {
-        let (mut io, served) = served(
-            at_once(|_| Response::new(Script::whole("x"))),
-            Http2Config::default(),
-            1 << 10,
-        );
+        let (mut io, served) =
+            served(at_once(|_| Response::new(Script::whole("x"))), Http2Config::default(), 1 << 10);
         io.write_all(&opening()).await.expect("written");
         // Pings that are never read: once the pipe and the batch are full, nothing is taken.
         let ping = raw(PING, 0, 0, &[7; 8]).repeat(64);
@@ -113,8 +113,7 @@ async fn a_peer_that_never_reads_gets_a_bounded_buffer() {
 async fn a_long_transfer_with_a_window_update_per_frame_is_no_flood() {
     run(async {
         let piece = Bytes::from(vec![b'x'; 1_000]);
-        let handler =
-            at_once(move |_| Response::new(Script::pieces(vec![piece.clone(); 20_000])));
+        let handler = at_once(move |_| Response::new(Script::pieces(vec![piece.clone(); 20_000])));
         let (mut io, _served) = served(handler, Http2Config::default(), 1 << 16);
         let request = raw(HEADERS, END_STREAM | END_HEADERS, 1, GET_BLOCK);
         io.write_all(&[opening(), request].concat()).await.expect("written");

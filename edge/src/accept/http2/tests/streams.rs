@@ -196,7 +196,9 @@ async fn a_reset_drops_the_handler_and_later_the_body() {
 }
 
 /// What the client sees of a body that does not end as it should.
-async fn ending_of(script: impl Fn() -> Response<Script> + 'static) -> (Option<h2::Reason>, Delivery) {
+async fn ending_of(
+    script: impl Fn() -> Response<Script> + 'static,
+) -> (Option<h2::Reason>, Delivery) {
     let told = Deliveries::default();
     let tell = Rc::clone(&told);
     let handler = at_once(move |_| script().map(|body| body.telling(&tell)));
@@ -253,7 +255,8 @@ async fn heads_without_content_have_none() {
         });
         let (io, _served) = served(handler, Http2Config::default(), 1 << 16);
         let (mut send, _running) = client(io).await;
-        for (method, path) in [(Method::HEAD, "/"), (Method::GET, "/s204"), (Method::GET, "/s304")] {
+        for (method, path) in [(Method::HEAD, "/"), (Method::GET, "/s204"), (Method::GET, "/s304")]
+        {
             let mut request = get(path);
             *request.method_mut() = method;
             let (response, _) = send.send_request(request, true).expect("sent");
