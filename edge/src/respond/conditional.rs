@@ -13,7 +13,8 @@ use http::header::{
 };
 use http::{Method, StatusCode};
 
-use super::range::{self, Multipart, Part, Parts, Selection};
+use super::multipart::Multipart;
+use super::range::{self, Part, Parts, Selection};
 
 /// How a stored response is answered.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -19,9 +19,11 @@ use crate::error::{Cause, Error};
 use crate::filter::{Context, Filters};
 use crate::origin::OriginBody;
 
-pub mod accept;
+pub mod cache_status;
 pub mod conditional;
 pub mod fields;
+pub mod multipart;
+pub mod negotiate;
 pub mod range;
 pub mod synthetic;
 

@@ -3,7 +3,7 @@
 //! A [`Notice`] is a row: status, title, token. Failures take theirs from [`Cause`]; the two
 //! refusals that a stored response can give rise to (412, 416) stand beside them. All become an
 //! RFC 9457 problem document or a small HTML page, by the request's `Accept`, never stored.
-//! `Cache-Status` is added by [`fields`](super::fields), framing by the codec; a `HEAD` request
+//! `Cache-Status` is added by [`cache_status`](super::cache_status), framing by the codec; a `HEAD` request
 //! gets the same head, and its caller leaves the content out.
 
 use std::borrow::Cow;
@@ -17,7 +17,7 @@ use http::header::{
 };
 use serde::Serialize;
 
-use super::accept::{self, Form};
+use super::negotiate::{self, Form};
 use crate::error::{Cause, Error};
 
 /// `Proxy-Status` (RFC 9209).
@@ -107,7 +107,7 @@ pub fn respond(
 ) -> (StatusCode, HeaderMap, Bytes) {
     let notice = notice.into();
     let detail = detail.map(|detail| &detail[..detail.floor_char_boundary(DETAIL_BYTES_MAX)]);
-    let form = accept::preferred(request);
+    let form = negotiate::preferred(request);
     let content = match form {
         Form::Json => problem(notice, detail),
         Form::Html => page(notice, detail),

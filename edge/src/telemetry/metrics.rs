@@ -1,7 +1,7 @@
 //! The numbers of the node, and the page that Prometheus reads.
 //!
 //! Three kinds of source, one table ([`table`]). What every exchange moves lies in sharded cells
-//! of our own ([`site`]) and is summed when asked for. What is rare goes through cached counter
+//! of our own ([`SiteMetrics`]) and is summed when asked for. What is rare goes through cached counter
 //! handles of the `metrics` facade, which a filter or a service beside the node may use as well
 //! ([`Metrics::install`]). What others hold is read at the moment of the scrape: [`Gauges`] and
 //! the counters of the journal.

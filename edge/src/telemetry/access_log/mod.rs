@@ -1,12 +1,12 @@
 //! One JSON line per exchange, never at the expense of an exchange.
 //!
 //! A data core formats its line straight into a buffer that it hardly shares with anyone (one per
-//! thread, bounded), and goes on. One thread of its own ([`writer`]) swaps full buffers for empty
+//! thread, bounded), and goes on. One thread of its own (`writer`) swaps full buffers for empty
 //! ones and writes them. If the target is slower than the traffic, the buffers fill and further
 //! lines are dropped and counted; nothing waits. Lines of one core are in order, lines of
 //! different cores are in order only by their `time`.
 //!
-//! Knows nothing of HTTP: [`format`] turns a journal into a line.
+//! Knows nothing of HTTP: [`mod@format`] turns a journal into a line.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};

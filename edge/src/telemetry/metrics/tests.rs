@@ -78,6 +78,28 @@ fn the_names_of_the_contract_carry_their_labels_and_values() {
     }
 }
 
+/// The rules of the text format that a scraper relies on: families in one piece, each series
+/// once, every value a number.
+#[test]
+fn the_page_is_well_formed() {
+    let page = with_everything().render();
+    let (mut families, mut series) =
+        (std::collections::HashSet::new(), std::collections::HashSet::new());
+    let mut family = "";
+    for line in page.lines().filter(|line| !line.is_empty()) {
+        if let Some(head) = line.strip_prefix("# TYPE ") {
+            family = head.split(' ').next().expect("a type line has a name");
+            assert!(families.insert(family), "{family} stands in two places");
+        } else if !line.starts_with('#') {
+            let (name, value) = line.rsplit_once(' ').expect("a sample has a value");
+            assert!(value.parse::<f64>().is_ok(), "{line}");
+            assert!(name.starts_with(family), "{line} stands in {family}");
+            assert!(series.insert(name), "{name} stands twice");
+        }
+    }
+    assert_eq!(families.len(), TABLE.len());
+}
+
 #[test]
 fn counters_move_on_from_one_scrape_to_the_next() {
     let metrics = with_everything();
