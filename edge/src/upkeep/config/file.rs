@@ -84,7 +84,9 @@ fn walk(
 ) {
     for (key, value) in table {
         let path = join(prefix, key.get_ref());
-        match known(&path) {
+        let known = known(&path);
+        written.misplaced |= prefix.is_empty() && matches!(known, Known::Unknown);
+        match known {
             Known::Setting(card) => block.settings.push((card, spoken(value))),
             Known::Table => match value.get_ref() {
                 DeValue::Table(inner) => walk(inner, &path, block, written, problems),
@@ -98,6 +100,9 @@ fn walk(
                 _ => problems.add(Place::File(value.span()), not_a_table(&path, "[", "]")),
             },
             Known::Tables => several(key, value, &path, written, problems),
+            Known::Unknown if problems.is_full() => {
+                problems.add(Place::File(key.span()), Wrong::default())
+            }
             Known::Unknown => problems.add(Place::File(key.span()), unknown(prefix, key.get_ref())),
         }
     }
@@ -116,6 +121,7 @@ fn several(
             DeValue::Table(_) => key.span(),
             _ => value.span(),
         };
+        written.misplaced = true;
         problems.add(Place::File(place), not_a_table(path, "[[", "]]"));
         return;
     };

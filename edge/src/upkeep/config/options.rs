@@ -56,9 +56,9 @@ cards! {
 
     /// Certificate chain in PEM, the server's own first. The name a client asks for chooses among
     /// the chains; the first is used when none fits.
-    TLS_CERT = Card::new("tls[].cert", Kind::Path).flag("cert");
+    TLS_CERT = Card::new("tls[].cert", Kind::Pem).flag("cert");
     /// The chain's private key in PEM, not encrypted.
-    TLS_KEY = Card::new("tls[].key", Kind::Path).flag("key");
+    TLS_KEY = Card::new("tls[].key", Kind::Pem).flag("key");
 
     /// A request head with all its fields; beyond: 431.
     LIMITS_HEAD_BYTES = Card::new("limits.head_bytes", Kind::Size { min: KIB, max: MIB }).or("\"32KiB\"");
@@ -162,7 +162,7 @@ cards! {
     /// Attempts of a request in all, the first included, each at another origin.
     ORIGIN_ATTEMPTS_MAX = Card::new("site[].origin.attempts_max", Kind::Count { min: 1, max: 10 }).or("3");
     /// Certificates in PEM that `https://` origins are checked against, instead of the system's.
-    ORIGIN_CA = Card::new("site[].origin.ca", Kind::Path).or_absent("the certificates of the system");
+    ORIGIN_CA = Card::new("site[].origin.ca", Kind::Pem).or_absent("the certificates of the system");
 }
 
 /// A table of the file: its path as cards write it, and what it is for.

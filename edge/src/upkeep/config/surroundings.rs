@@ -12,7 +12,7 @@ pub trait Surroundings {
     /// Reads a file of at most `bytes_max` bytes; a larger one is an error.
     fn read(&self, path: &Path, bytes_max: u64) -> io::Result<Vec<u8>>;
 
-    /// An environment variable, if it is set and is text.
+    /// An environment variable, if it is set; what is no text in it is replaced by `\u{fffd}`.
     fn variable(&self, name: &str) -> Option<String>;
 
     /// Names of the set variables that begin with [`PREFIX`].
@@ -39,7 +39,7 @@ impl Surroundings for Process {
     }
 
     fn variable(&self, name: &str) -> Option<String> {
-        std::env::var(name).ok()
+        std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
     }
 
     fn variables(&self) -> Vec<String> {
