@@ -84,7 +84,9 @@ fn walk(
 ) {
     for (key, value) in table {
         let path = join(prefix, key.get_ref());
-        let known = known(&path);
+        // A quoted key may contain anything, also what looks like a path of ours.
+        let plain = !key.get_ref().contains(['.', '[', ']']);
+        let known = if plain { known(&path) } else { Known::Unknown };
         written.misplaced |= prefix.is_empty() && matches!(known, Known::Unknown);
         match known {
             Known::Setting(card) => block.settings.push((card, spoken(value))),
@@ -101,7 +103,7 @@ fn walk(
             },
             Known::Tables => several(key, value, &path, written, problems),
             Known::Unknown if problems.is_full() => {
-                problems.add(Place::File(key.span()), Wrong::default())
+                problems.add(Place::File(key.span()), Wrong::default());
             }
             Known::Unknown => problems.add(Place::File(key.span()), unknown(prefix, key.get_ref())),
         }
