@@ -12,7 +12,8 @@
 //! variables are read through [`Surroundings`], so that all of it can be tested from text.
 //!
 //! Reading order: [`card`], [`options`], [`unit`](mod@unit), [`problem`], [`file`](mod@file), [`overlay`],
-//! [`reader`], [`value`](mod@value), [`compile`], [`model`], [`diff`](mod@diff), [`reference`], [`schema`].
+//! [`reader`], [`value`](mod@value), [`compile`], [`model`], [`diff`](mod@diff), [`reference`](mod@reference),
+//! [`schema`].
 
 pub mod card;
 pub mod compile;

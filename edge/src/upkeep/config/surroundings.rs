@@ -83,3 +83,20 @@ impl Surroundings for Scripted {
         4
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_real_file_is_read_up_to_its_bound() {
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        let path = folder.path().join("f");
+        std::fs::write(&path, b"12345").expect("a file can be written");
+        assert_eq!(Process.read(&path, 5).expect("it just fits"), b"12345");
+        let error = Process.read(&path, 4).expect_err("it is too large");
+        assert_eq!(error.to_string(), "larger than 4B");
+        assert!(Process.read(folder.path(), 5).is_err(), "a folder is no file");
+        assert!(Process.cores() >= 1);
+    }
+}
