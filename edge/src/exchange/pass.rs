@@ -15,7 +15,7 @@ use crate::error::{Error, Stage};
 use crate::filter::ResponseHead;
 use crate::journal::CacheOutcome;
 use crate::origin::{OriginReply, Outbound};
-use crate::respond::fields::Provenance;
+use crate::respond::cache_status::Provenance;
 
 /// A failure, and what is stored that might stand in for it.
 type Trouble = (Error, Option<Box<Record>>);
