@@ -28,7 +28,7 @@ use super::codec::{self, Header, Kind};
 use super::ids::ObjectIds;
 use super::recover::{self, EPOCHS_CLAIMED, Recovered, path_of, write_epoch};
 use super::shard::Change;
-use super::{Directory, Record, files};
+use super::{Directory, Export, Record, files};
 use crate::budget::Budget;
 use crate::invalidate::LedgerId;
 
@@ -38,8 +38,8 @@ const CHANGES_MAX: usize = 16_384;
 const BATCH_MAX: usize = 1_024;
 /// Bytes of a snapshot that are written at once.
 const PIECE_BYTES: usize = 256 * 1024;
-/// A log shorter than this is not worth a snapshot.
-const LOG_BYTES_MIN: u64 = 16 << 20;
+/// A log shorter than this is not worth a snapshot (tests do not write so much).
+const LOG_BYTES_MIN: u64 = if cfg!(test) { 64 << 10 } else { 16 << 20 };
 /// A log this many times as long as the snapshot before it is.
 const LOG_FACTOR: u64 = 2;
 /// Pause after a failed write.
@@ -65,6 +65,15 @@ pub struct Journalled {
     pub warm: usize,
     /// What was not as it should be, for the log.
     pub note: Option<String>,
+}
+
+/// Trouble of a journal, counted since start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct JournalTroubles {
+    /// Changes that found the channel full: a snapshot made up for them.
+    pub left_out: u64,
+    /// Writes that failed.
+    pub failures: u64,
 }
 
 /// What a shard says to the thread.
@@ -114,10 +123,12 @@ impl Feed {
         }
     }
 
-    /// Changes left out, and failed writes.
-    pub(super) fn troubles(&self) -> (u64, u64) {
-        let Shared { left_out, failures, .. } = &*self.shared;
-        (left_out.load(Ordering::Relaxed), failures.load(Ordering::Relaxed))
+    /// What was counted.
+    pub(super) fn troubles(&self) -> JournalTroubles {
+        JournalTroubles {
+            left_out: self.shared.left_out.load(Ordering::Relaxed),
+            failures: self.shared.failures.load(Ordering::Relaxed),
+        }
     }
 }
 
@@ -134,6 +145,8 @@ pub(super) fn open(budget: &Budget, persistence: Persistence) -> io::Result<Jour
 
     // Filled before the journal is attached: what came from the files need not go back.
     let mut directory = Directory::new(budget, ids.clone(), None);
+    // In the order of their making, so that the newest variant is found first.
+    recovered.records.sort_unstable_by_key(|record| record.head);
     for record in std::mem::take(&mut recovered.records) {
         directory.publish(record, |_| false);
     }
@@ -148,6 +161,8 @@ pub(super) fn open(budget: &Budget, persistence: Persistence) -> io::Result<Jour
         shared,
         unclaimed_epoch: recovered.epoch + EPOCHS_CLAIMED,
         retry_at: None,
+        snapshot_at: None,
+        closing: false,
         batch: Vec::new(),
     };
     let handle = std::thread::Builder::new()
@@ -219,24 +234,25 @@ struct JournalWriter {
     unclaimed_epoch: u64,
     /// A write failed: nothing is written until then, and then a snapshot is made.
     retry_at: Option<Instant>,
+    /// When the last snapshot was begun.
+    snapshot_at: Option<Instant>,
+    /// [`Message::Close`] has come.
+    closing: bool,
     batch: Vec<u8>,
 }
 
 impl JournalWriter {
     fn run(mut self, changes: &Receiver<Message>) {
-        loop {
+        while !self.closing {
             let first = match changes.recv_timeout(TICK) {
                 Ok(message) => Some(message),
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => break,
             };
-            let more = !self.write_batch(first.into_iter().chain(changes.try_iter()));
+            self.write_batch(first.into_iter().chain(changes.try_iter()));
             self.claim_epochs();
             if self.due() {
                 self.snapshot(changes);
-            }
-            if !more {
-                break;
             }
         }
         if let Err(error) = self.log.file.sync_all() {
@@ -244,45 +260,55 @@ impl JournalWriter {
         }
     }
 
-    /// Writes up to a batch; says whether [`Message::Close`] was among it.
-    fn write_batch(&mut self, messages: impl Iterator<Item = Message>) -> bool {
+    /// Writes up to a batch.
+    fn write_batch(&mut self, messages: impl Iterator<Item = Message>) {
         self.batch.clear();
-        let mut closed = false;
         for message in messages.take(BATCH_MAX) {
             match message {
                 Message::Put(record) => codec::put(&mut self.batch, &record),
                 Message::Gone(head) => codec::gone(&mut self.batch, head),
                 Message::Close => {
-                    closed = true;
+                    self.closing = true;
                     break;
                 }
             }
         }
         // While retrying, changes are left to the snapshot that is to come.
-        if self.retry_at.is_none() && !self.batch.is_empty() {
-            if let Err(error) = self.log.append(&self.batch) {
-                self.failed("write", &error);
-            }
+        if self.retry_at.is_none()
+            && !self.batch.is_empty()
+            && let Err(error) = self.log.append(&self.batch)
+        {
+            self.failed("write", &error);
         }
-        closed
     }
 
     fn due(&self) -> bool {
-        match self.retry_at {
-            Some(at) => Instant::now() >= at,
-            None => self.log.wants_snapshot() || self.shared.dirty.load(Ordering::Acquire),
+        if let Some(at) = self.retry_at {
+            return self.closing || Instant::now() >= at;
         }
+        let lately = self.snapshot_at.is_some_and(|begun| begun.elapsed() < RETRY);
+        let dirty = self.shared.dirty.load(Ordering::Acquire);
+        (dirty && (!lately || self.closing)) || self.log.wants_snapshot()
     }
 
     /// Begins a new generation. Changes that come meanwhile go to its log.
     fn snapshot(&mut self, changes: &Receiver<Message>) {
         let Some(directory) = self.directory.upgrade() else { return };
         self.retry_at = None;
+        self.snapshot_at = Some(Instant::now());
         // Cleared first: a change that is left out from here on asks for another snapshot.
         self.shared.dirty.store(false, Ordering::Release);
-        match self.try_snapshot(&directory, changes) {
+        let Log { ledger, epoch, generation, .. } = self.log;
+        let generation = generation + 1;
+        let aside = path_of(&self.dir, generation, Kind::Snapshot).with_extension("snapshot.new");
+        let header = Header { kind: Kind::Snapshot, generation, ledger, epoch };
+        match self.try_snapshot(&directory, changes, header, &aside) {
             Ok(()) => self.remove_older(),
-            Err(error) => self.failed("snapshot", &error),
+            Err(error) => {
+                // It may be what fills the disk.
+                let _ = fs::remove_file(&aside);
+                self.failed("snapshot", &error);
+            }
         }
     }
 
@@ -290,32 +316,25 @@ impl JournalWriter {
         &mut self,
         directory: &Directory,
         changes: &Receiver<Message>,
+        header: Header,
+        aside: &Path,
     ) -> io::Result<()> {
-        let Log { ledger, epoch, generation, .. } = self.log;
-        let generation = generation + 1;
+        let Header { ledger, epoch, generation, .. } = header;
         self.log = Log::begin(&self.dir, ledger, epoch, generation)?;
-
-        let path = path_of(&self.dir, generation, Kind::Snapshot);
-        let aside = path.with_extension("snapshot.new");
-        let header = Header { kind: Kind::Snapshot, generation, ledger, epoch };
-        let mut snapshot = SnapshotFile::begin(&aside, header)?;
-        let mut closed = false;
-        directory.export(
-            |record| snapshot.add(record),
-            || {
-                if !closed {
-                    closed = self.write_batch(changes.try_iter());
+        let mut snapshot = SnapshotFile::begin(aside, header)?;
+        directory.export(|step| match step {
+            Export::Record(record) => snapshot.add(record),
+            Export::Unlocked => {
+                snapshot.write_if_large();
+                if !self.closing {
+                    self.write_batch(changes.try_iter());
                 }
-            },
-        );
-        if closed {
-            // Asked to end meanwhile: let the loop see it again.
-            self.shared.dirty.store(false, Ordering::Release);
-        }
+            }
+        });
         self.log.snapshot_bytes = snapshot.finish()?;
-        fs::rename(&aside, &path)?;
-        files::sync_dir_of(&path)?;
-        Ok(())
+        let path = path_of(&self.dir, generation, Kind::Snapshot);
+        fs::rename(aside, &path)?;
+        files::sync_dir_of(&path)
     }
 
     /// Removes the files of older generations; what cannot be removed is tried again next time.
@@ -369,6 +388,12 @@ impl SnapshotFile {
         self.count += 1;
     }
 
+    fn write_if_large(&mut self) {
+        if self.piece.len() >= PIECE_BYTES {
+            self.write();
+        }
+    }
+
     fn write(&mut self) {
         if self.error.is_none() {
             self.error = self.file.write_all(&self.piece).err();
@@ -386,3 +411,6 @@ impl SnapshotFile {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,7 +30,7 @@ mod ids;
 mod recover;
 mod slab;
 
-pub use journal::{Journalled, Persistence};
+pub use journal::{JournalTroubles, Journalled, Persistence};
 pub use record::{Record, Varied};
 pub use recover::{Recovered, recover};
 pub use shard::{RECORD_BYTES, VARIANTS_MAX};
@@ -88,6 +88,14 @@ pub struct Sweep {
     pub seen: usize,
     /// The sweep came to the end of the last shard; the next one begins anew.
     pub round_done: bool,
+}
+
+/// Step of an export.
+enum Export<'a> {
+    /// A record; its shard is locked.
+    Record(&'a Record),
+    /// No lock is held: time to write.
+    Unlocked,
 }
 
 /// The directory. Shared by all cores.
@@ -274,6 +282,11 @@ impl Directory {
         self.evictions.load(Ordering::Relaxed)
     }
 
+    /// Trouble of the journal; `None` without one.
+    pub fn journal_troubles(&self) -> Option<JournalTroubles> {
+        self.journal.as_ref().map(journal::Feed::troubles)
+    }
+
     /// Journals whatever is still on its way and ends the journal. Blocks; for a clean stop.
     pub fn close(&self) {
         if let Some(journal) = &self.journal {
@@ -281,17 +294,17 @@ impl Directory {
         }
     }
 
-    /// Shows every record to `see`, a few per lock; changes under way may or may not be seen.
-    fn export(&self, mut see: impl FnMut(&Record), mut between: impl FnMut()) {
+    /// Shows every record, a few per lock; changes under way may or may not be seen.
+    fn export(&self, mut show: impl FnMut(Export<'_>)) {
         for shard in &self.shards {
             let mut start = Some(0);
             while let Some(from) = start {
                 let shard = shard.read();
                 let (occupied, go_on) = shard.walk(from, WALK_SLOTS);
-                occupied.for_each(|slot| see(shard.record(slot)));
+                occupied.for_each(|slot| show(Export::Record(shard.record(slot))));
                 start = go_on;
                 drop(shard);
-                between();
+                show(Export::Unlocked);
             }
         }
     }

@@ -46,7 +46,7 @@ pub struct Recovered {
     pub epoch: u64,
     /// What was not as it should be, for the log.
     pub note: Option<String>,
-    /// Generation of the newest file.
+    /// Generation of the newest file that was used; 0 without any.
     pub(super) generation: u64,
     /// The newest log and its length: it is continued.
     pub(super) log: Option<(PathBuf, u64)>,
@@ -159,12 +159,9 @@ fn read_all(
     let snapshot = files.iter().rposition(|file| file.kind == Kind::Snapshot);
     // Logs older than the snapshot are in it.
     let used = &files[snapshot.unwrap_or(0)..];
-    let mut expected = used.first().map_or(1, |first| {
-        if first.kind == Kind::Snapshot { first.generation } else { 1 }
-    });
-    for file in files {
-        found.generation = found.generation.max(file.generation);
-    }
+    let mut expected = used
+        .first()
+        .map_or(1, |first| if first.kind == Kind::Snapshot { first.generation } else { 1 });
     for (index, file) in used.iter().enumerate() {
         let mut reader = Reader::open(&file.path)?;
         let header = match reader.header() {
@@ -188,6 +185,7 @@ fn read_all(
             Kind::Snapshot => {
                 read_snapshot(&mut reader, &mut found, epoch_seen)?;
                 found.snapshot_bytes = reader.at;
+                found.generation = file.generation;
             }
             Kind::Log => {
                 let torn = read_log(&mut reader, &mut found, epoch_seen)?;
@@ -196,6 +194,7 @@ fn read_all(
                     notes.push(format!("cut {torn} torn bytes off {}", file.path.display()));
                 }
                 found.log = Some((file.path.clone(), reader.at));
+                found.generation = file.generation;
                 expected += 1;
             }
         }
@@ -219,11 +218,7 @@ fn read_snapshot(
 }
 
 /// Applies what is whole; returns how many bytes follow that are not.
-fn read_log(
-    reader: &mut Reader,
-    found: &mut Found,
-    epoch_seen: &mut u64,
-) -> Result<u64, Trouble> {
+fn read_log(reader: &mut Reader, found: &mut Found, epoch_seen: &mut u64) -> Result<u64, Trouble> {
     loop {
         match reader.event()? {
             None => return Ok(0),
@@ -231,7 +226,7 @@ fn read_log(
             Some(Ok(Event::Gone(head))) => {
                 found.records.remove(&head);
             }
-            Some(Ok(Event::End(_)) | Err(_)) => return Ok(reader.left()?),
+            Some(Ok(Event::End(_)) | Err(_)) => return reader.left(),
         }
     }
 }

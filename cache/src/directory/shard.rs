@@ -199,8 +199,7 @@ impl Shard {
         let slot = self.slab.insert(record, first);
         let slab = &self.slab;
         if first == NONE {
-            self.by_key
-                .insert_unique(key.hash64(), slot, |slot| slab.record(*slot).key.hash64());
+            self.by_key.insert_unique(key.hash64(), slot, |slot| slab.record(*slot).key.hash64());
         } else {
             *self
                 .by_key
