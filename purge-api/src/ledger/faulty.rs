@@ -126,7 +126,7 @@ impl LogDir for FaultyDir {
 }
 
 impl LogFile for Handle {
-    fn len(&self) -> io::Result<u64> {
+    fn bytes(&self) -> io::Result<u64> {
         Ok(self.dir.0.0.lock().files[self.file].seen.len() as u64)
     }
 
