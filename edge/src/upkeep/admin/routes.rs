@@ -12,6 +12,7 @@ use axum::routing::{any, get};
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, StatusCode};
+use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use selvedge_purge_api::api::{BODY_BYTES_MAX, Caller, ledger_hex};
 use selvedge_purge_api::problem::{Problem, answer};
@@ -120,12 +121,17 @@ fn caller(sources: &AdminSources, request: &Request) -> Caller {
 
 /// The whole body, if it is not longer than a purge may be.
 async fn whole(body: Body) -> Result<Bytes, Problem> {
+    let too_large = || {
+        let detail = "A purge has at most 65536 bytes; send several.";
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "Too large.", detail)
+    };
+    // What announces itself as too large is not waited for.
+    if body.size_hint().lower() > BODY_BYTES_MAX as u64 {
+        return Err(too_large());
+    }
     match Limited::new(body, BODY_BYTES_MAX).collect().await {
         Ok(whole) => Ok(whole.to_bytes()),
-        Err(why) if why.is::<LengthLimitError>() => {
-            let detail = "A purge has at most 65536 bytes; send several.";
-            Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "Too large.", detail))
-        }
+        Err(why) if why.is::<LengthLimitError>() => Err(too_large()),
         Err(why) => {
             let detail = format!("The body could not be read: {why}.");
             Err(Problem::new(StatusCode::BAD_REQUEST, "The body is broken.", detail))
