@@ -25,7 +25,7 @@ use tokio::task::JoinSet;
 use super::{AdminSources, check_exposure, routes};
 
 /// Most connections at a time; further ones wait in the kernel's backlog.
-pub const CONNECTIONS_MAX: usize = 64;
+pub const CONNECTIONS_MAX: u16 = 64;
 /// Longest head, in bytes (431 beyond).
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// Most fields of a head (431 beyond).
@@ -33,7 +33,7 @@ const FIELDS_MAX: usize = 64;
 /// From the first byte of a head to its last; an idle connection ends after it, too.
 const HEAD_WAIT: Duration = Duration::from_secs(30);
 /// Longest life of a connection; a request that is being answered then may end.
-const LIFE: Duration = Duration::from_secs(120);
+const LIFE: Duration = Duration::from_mins(2);
 /// What a connection that shall end gets to finish its response.
 const GRACE: Duration = Duration::from_secs(5);
 /// Pause after an accept call that failed (EMFILE and the like).
@@ -87,7 +87,7 @@ pub struct AdminListener {
 #[derive(Debug)]
 enum Bound {
     Tcp(TcpListener),
-    Unix { listener: UnixListener, _file: RemovedAtEnd },
+    Unix { listener: UnixListener, file: RemovedAtEnd },
 }
 
 /// The file of a socket; it goes when the listener goes.
@@ -120,8 +120,8 @@ impl AdminListener {
                 Err(last)
             }
             AdminAddr::Unix(path) => {
-                let (listener, _file) = bind_unix(path).await?;
-                Ok(Self { bound: Bound::Unix { listener, _file }, addr: addr.clone() })
+                let (listener, file) = bind_unix(path).await?;
+                Ok(Self { bound: Bound::Unix { listener, file }, addr: addr.clone() })
             }
         }
     }
@@ -135,7 +135,7 @@ impl AdminListener {
     /// the runtime it is called on.
     pub async fn serve(self, sources: Arc<AdminSources>, stop: impl Future<Output = ()>) {
         let router = routes::router(Arc::clone(&sources));
-        let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let permits = Arc::new(Semaphore::new(usize::from(CONNECTIONS_MAX)));
         let (ending, ended) = watch::channel(false);
         let mut connections = JoinSet::new();
         let mut stop = std::pin::pin!(stop);
@@ -164,7 +164,7 @@ impl AdminListener {
             }
         }
         ending.send_replace(true);
-        drop(self);
+        self.bound.close();
         while connections.join_next().await.is_some() {}
     }
 }
@@ -182,6 +182,17 @@ pub(super) struct Peer {
 }
 
 impl Bound {
+    /// Refuses new connections, and takes the name out of the file system.
+    fn close(self) {
+        match self {
+            Self::Tcp(listener) => drop(listener),
+            Self::Unix { listener, file } => {
+                drop(file);
+                drop(listener);
+            }
+        }
+    }
+
     async fn accept(&self) -> io::Result<(Box<dyn Stream>, Peer)> {
         match self {
             Self::Tcp(listener) => {
@@ -222,15 +233,14 @@ async fn connection(
         () = tokio::time::sleep(LIFE) => None,
         _ = ended.wait_for(|ended| *ended) => None,
     };
-    let done = match done {
-        Some(done) => done,
-        None => {
-            serving.as_mut().graceful_shutdown();
-            match tokio::time::timeout(GRACE, serving).await {
-                Ok(done) => done,
-                Err(_) => return tracing::debug!("an admin connection was cut at its deadline"),
-            }
-        }
+    let done = if let Some(done) = done {
+        done
+    } else {
+        serving.as_mut().graceful_shutdown();
+        let Ok(done) = tokio::time::timeout(GRACE, serving).await else {
+            return tracing::debug!("an admin connection was cut at its deadline");
+        };
+        done
     };
     if let Err(why) = done {
         tracing::debug!(%why, "an admin connection failed");
@@ -252,7 +262,7 @@ async fn bind_unix(path: &Path) -> io::Result<(UnixListener, RemovedAtEnd)> {
     socket.bind(&SockAddr::unix(path)?)?;
     let file = RemovedAtEnd(path.to_owned());
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-    socket.listen(CONNECTIONS_MAX as i32)?;
+    socket.listen(i32::from(CONNECTIONS_MAX))?;
     socket.set_nonblocking(true)?;
     let listener = UnixListener::from_std(std::os::unix::net::UnixListener::from(
         std::os::fd::OwnedFd::from(socket),

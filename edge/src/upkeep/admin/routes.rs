@@ -87,14 +87,13 @@ async fn purges(State(sources): Sources, request: Request) -> Response {
         }
     };
     let request = http::Request::from_parts(head, body);
-    match tokio::time::timeout(ANSWER_WAIT, sources.purges.handle(request, &caller)).await {
-        Ok(response) => response.map(Body::from),
-        Err(_) => {
-            let detail = "Not acknowledged within 30 seconds: the disk of the ledger is slow. It \
-                          may come in force later; send it again.";
-            refuse(StatusCode::SERVICE_UNAVAILABLE, "The purge is not in force.", detail)
-        }
-    }
+    let answered = tokio::time::timeout(ANSWER_WAIT, sources.purges.handle(request, &caller));
+    let Ok(response) = answered.await else {
+        let detail = "Not acknowledged within 30 seconds: the disk of the ledger is slow. It may \
+                      come in force later; send it again.";
+        return refuse(StatusCode::SERVICE_UNAVAILABLE, "The purge is not in force.", detail);
+    };
+    response.map(Body::from)
 }
 
 /// Lets through whoever may read.
