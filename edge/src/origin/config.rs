@@ -143,7 +143,7 @@ impl Default for OriginLimits {
             head_bytes_max: 64 * 1024,
             fields_max: 256,
             interim_max: 32,
-            read_bytes_max: 128 * 1024,
+            read_bytes_max: 64 * 1024,
         }
     }
 }

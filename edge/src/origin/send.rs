@@ -160,7 +160,8 @@ impl Connections {
         let (requested, sent_at) = (std::time::Instant::now(), Instant::now());
         let replay = content.as_ref().is_none_or(Outbound::is_empty);
         let (upload, progress) = Upload::new(content.take().unwrap_or_default(), sent_at);
-        let request = template.request(origin.host.as_ref(), upload);
+        let last = config.limits.idle_max == 0;
+        let request = template.request(origin.host.as_ref(), last, upload);
         let (response_ms, interim_max) = (config.deadlines.response_ms, config.limits.interim_max);
         let exchanged =
             connection.exchange(request, &progress, response_ms, interim_max, on_interim).await;

@@ -190,3 +190,38 @@ impl AsyncWrite for Transport {
         delegate!(self.get_mut(), stream => Pin::new(stream).poll_shutdown(cx))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_next_address_is_tried_when_one_refuses() {
+        let good = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+        let closed = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+        let refusing = closed.local_addr().expect("bound");
+        drop(closed);
+        let there = good.local_addr().expect("bound");
+        let stream = race(&[refusing, there]).await.expect("the second");
+        assert_eq!(stream.peer_addr().expect("connected"), there);
+        let error = race(&[refusing, refusing]).await.expect_err("nobody listens");
+        assert_eq!(cause_of(&error), Cause::OriginRefused);
+        let error = race(&[]).await.expect_err("no address");
+        assert_eq!(cause_of(&error), Cause::OriginUnreachable);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_peer_has_a_deadline() {
+        let silent = std::future::pending::<io::Result<()>>();
+        let error = within(Duration::from_millis(50), silent).await.expect_err("silence");
+        assert_eq!(error.cause, Cause::OriginConnectTimeout);
+    }
+
+    #[test]
+    fn our_own_shortages_are_not_the_origins_fault() {
+        let full = io::Error::from_raw_os_error(rustix::io::Errno::MFILE.raw_os_error());
+        assert_eq!(cause_of(&full), Cause::Overloaded);
+    }
+}
