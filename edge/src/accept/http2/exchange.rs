@@ -26,9 +26,7 @@ use tokio::time::Sleep;
 
 use super::Http2Config;
 use super::request::{InterimWriter, RequestStream, SharedRespond, patience};
-use crate::accept::{
-    Connection, Delivery, Handler, Interim, OutgoingBody, Received, RequestBody,
-};
+use crate::accept::{Connection, Delivery, Handler, Interim, OutgoingBody, Received, RequestBody};
 use crate::error::Error;
 use crate::journal::{COUNTERS, Counters};
 

@@ -24,7 +24,7 @@ use super::flood::{Earned, FloodLimits, FrameCensus, FrameKind};
 
 /// Most that is read and thrown away while a connection lingers (RFC 9112 §9.6 describes why a
 /// close with unread bytes loses the last answer).
-const LINGER_BYTES_MAX: usize = 256 * 1024;
+pub(super) const LINGER_BYTES_MAX: usize = 256 * 1024;
 
 /// The transport and everything that is waiting to leave through it.
 pub(super) struct Link<IO> {
@@ -99,7 +99,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Link<IO> {
 
     /// Ends our side, then reads and drops what the peer still sends, up to a bound, so that
     /// our last frames are not lost to a reset of the transport.
-    pub fn poll_linger(&mut self, cx: &mut Context<'_>, dropped: &mut usize) -> Poll<io::Result<()>> {
+    pub fn poll_linger(
+        &mut self,
+        cx: &mut Context<'_>,
+        dropped: &mut usize,
+    ) -> Poll<io::Result<()>> {
         ready!(self.poll_shut(cx))?;
         let mut scratch = [0; 4096];
         while !self.is_ended && *dropped < LINGER_BYTES_MAX {
@@ -126,7 +130,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Link<IO> {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_take(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_take(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         if self.out_sent > 0 || self.out.len() >= self.batch_bytes_max {
             match self.poll_drain(cx) {
                 Poll::Ready(result) => result?,

@@ -133,8 +133,7 @@ pub async fn serve<H, IO>(
     };
 
     let progress = Rc::new(Cell::new(false));
-    let shared =
-        Rc::new(Shared { handler, connection, config, progress: Rc::clone(&progress) });
+    let shared = Rc::new(Shared { handler, connection, config, progress: Rc::clone(&progress) });
     let start = |request, respond| exchange::run(Rc::clone(&shared), request, respond);
     let watchdog = Watchdog::new(deadlines, started);
     let mut driver = Driver::new(h2, Rc::clone(&link), watchdog, progress, start);

@@ -131,7 +131,13 @@ mod tests {
     use super::*;
 
     fn limits() -> ClientDeadlines {
-        ClientDeadlines { head_ms: 10, idle_ms: 100, write_ms: 50, linger_ms: 5, ..Default::default() }
+        ClientDeadlines {
+            head_ms: 10,
+            idle_ms: 100,
+            write_ms: 50,
+            linger_ms: 5,
+            ..Default::default()
+        }
     }
 
     fn quiet(now: Instant) -> Facts {

@@ -99,8 +99,7 @@ impl CertificateStore {
     /// Loads pairs of a certificate chain and its private key, both PEM files.
     pub fn load<P: AsRef<Path>>(pairs: &[(P, P)]) -> Result<Self, CertificateError> {
         let provider = super::provider();
-        let mut store =
-            Self { exact: HashMap::new(), wildcard: HashMap::new(), all: Vec::new() };
+        let mut store = Self { exact: HashMap::new(), wildcard: HashMap::new(), all: Vec::new() };
         for (certificate, key) in pairs {
             store.add(certificate.as_ref(), key.as_ref(), &provider)?;
         }

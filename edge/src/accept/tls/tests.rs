@@ -195,7 +195,8 @@ fn errors_name_the_file_and_the_reason() {
         "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nAAAA\n-----END RSA PRIVATE KEY-----\n",
     );
     let nonsense = write("nonsense.pem", &pem("CERTIFICATE"));
-    let broken = write("broken.pem", "-----BEGIN CERTIFICATE-----\n!!!\n-----END CERTIFICATE-----\n");
+    let broken =
+        write("broken.pem", "-----BEGIN CERTIFICATE-----\n!!!\n-----END CERTIFICATE-----\n");
     let bad_key = write("badkey.pem", &pem("PRIVATE KEY"));
     let cases = [
         (&missing, &good.key, "cannot read"),

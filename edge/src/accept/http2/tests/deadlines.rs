@@ -118,7 +118,8 @@ async fn a_request_body_that_stalls_is_an_error_of_the_body() {
                 let since = Instant::now();
                 let error = loop {
                     let frame =
-                        std::future::poll_fn(|cx| Pin::new(&mut received.body).poll_frame(cx)).await;
+                        std::future::poll_fn(|cx| Pin::new(&mut received.body).poll_frame(cx))
+                            .await;
                     if let Err(error) = frame.expect("more, or an error") {
                         break error;
                     }

@@ -146,7 +146,9 @@ fn served(handler: Scripted, config: Http2Config, pipe_bytes: usize) -> (DuplexS
 }
 
 /// A client of the `h2` crate whose connection runs beside the test.
-async fn client(io: DuplexStream) -> (h2::client::SendRequest<Bytes>, JoinHandle<Result<(), h2::Error>>) {
+async fn client(
+    io: DuplexStream,
+) -> (h2::client::SendRequest<Bytes>, JoinHandle<Result<(), h2::Error>>) {
     client_with(io, &h2::client::Builder::new()).await
 }
 
@@ -163,9 +165,7 @@ fn get(path: &str) -> http::Request<()> {
 }
 
 /// Reads a body, releasing what was read; trailers if there are some.
-async fn read_all(
-    mut body: h2::RecvStream,
-) -> Result<(Vec<u8>, Option<HeaderMap>), h2::Error> {
+async fn read_all(mut body: h2::RecvStream) -> Result<(Vec<u8>, Option<HeaderMap>), h2::Error> {
     let mut all = Vec::new();
     while let Some(piece) = body.data().await {
         let piece = piece?;

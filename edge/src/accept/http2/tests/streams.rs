@@ -196,7 +196,9 @@ async fn a_reset_drops_the_handler_and_later_the_body() {
 }
 
 /// What the client sees of a body that does not end as it should.
-async fn ending_of(script: impl Fn() -> Response<Script> + 'static) -> (Option<h2::Reason>, Delivery) {
+async fn ending_of(
+    script: impl Fn() -> Response<Script> + 'static,
+) -> (Option<h2::Reason>, Delivery) {
     let told = Deliveries::default();
     let tell = Rc::clone(&told);
     let handler = at_once(move |_| script().map(|body| body.telling(&tell)));
@@ -253,7 +255,8 @@ async fn heads_without_content_have_none() {
         });
         let (io, _served) = served(handler, Http2Config::default(), 1 << 16);
         let (mut send, _running) = client(io).await;
-        for (method, path) in [(Method::HEAD, "/"), (Method::GET, "/s204"), (Method::GET, "/s304")] {
+        for (method, path) in [(Method::HEAD, "/"), (Method::GET, "/s204"), (Method::GET, "/s304")]
+        {
             let mut request = get(path);
             *request.method_mut() = method;
             let (response, _) = send.send_request(request, true).expect("sent");
@@ -410,7 +413,10 @@ async fn draining_says_goodbye_and_finishes_what_is_open() {
     run(async {
         let gate = Rc::new(tokio::sync::Semaphore::new(0));
         let wait = Rc::clone(&gate);
+        let asked = Rc::new(tokio::sync::Notify::new());
+        let tell = Rc::clone(&asked);
         let handler = Scripted(Rc::new(move |_| {
+            tell.notify_one();
             let wait = Rc::clone(&wait);
             Box::pin(async move {
                 wait.acquire().await.expect("open").forget();
@@ -420,6 +426,7 @@ async fn draining_says_goodbye_and_finishes_what_is_open() {
         let (io, served) = served(handler, Http2Config::default(), 1 << 16);
         let (mut send, running) = client(io).await;
         let (response, _) = send.send_request(get("/"), true).expect("sent");
+        asked.notified().await;
         served.drain.send(true).expect("the server listens");
         // the client refuses new requests once it knows
         while send.clone().ready().await.is_ok() {
