@@ -4,14 +4,18 @@
 //! are chosen by the kernel and read from the ready line; children die with the test.
 
 pub mod client;
+pub mod content;
 pub mod edge;
+pub mod latch;
 pub mod origin;
 pub mod parts;
 pub mod scrape;
 pub mod temp;
 
 pub use client::{Client, Response};
+pub use content::content;
 pub use edge::Edge;
+pub use latch::Latch;
 pub use origin::{Origin, Request, Responder};
 
 use std::time::{Duration, Instant};
