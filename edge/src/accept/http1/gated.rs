@@ -226,8 +226,12 @@ where
         self.link.mailbox.register(cx.waker());
         while !self.eof && self.buffer.len() < LOOKAHEAD_BYTES_MAX {
             match self.poll_fill(cx) {
-                Poll::Ready(read) => read.map(drop)?,
+                Poll::Ready(read) => drop(read?),
                 Poll::Pending => return Poll::Ready(Ok(())),
+            }
+            if self.stage == Stage::Body {
+                // hyper may be waiting for just these bytes and has looked before us.
+                cx.waker().wake_by_ref();
             }
         }
         // A client may close only its own side and still wait for the answer; most that close

@@ -123,15 +123,17 @@ where
     let mut is_draining = drain.clone();
     let mut drained = pin!(is_draining.wait_for(|draining| *draining));
     let mut waker = None;
+    let mut deaf = false; // nobody can send the signal any more
     let served = std::future::poll_fn(|cx| {
-        if !link.draining.get() {
+        if !link.draining.get() && !deaf {
             // Asking the signal takes a lock that all connections share, so it is asked once, and
             // again only when it has changed or we are polled from elsewhere.
             let known = waker.as_ref().is_some_and(|known| cx.waker().will_wake(known));
             if !known || drain.has_changed().unwrap_or(false) {
                 waker = Some(cx.waker().clone());
-                if let Poll::Ready(Ok(_)) = drained.as_mut().poll(cx) {
-                    link.draining.set(true);
+                if let Poll::Ready(signal) = drained.as_mut().poll(cx) {
+                    link.draining.set(signal.is_ok());
+                    deaf = signal.is_err();
                 }
             }
         }

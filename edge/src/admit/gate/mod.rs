@@ -198,3 +198,5 @@ fn leading(buffered: &[u8], skipped: u8) -> Screened {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod under_hyper;
