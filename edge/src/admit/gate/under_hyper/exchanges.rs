@@ -47,18 +47,17 @@ fn pipelined_requests_are_answered_in_order() {
             }
             echo(received, desk).await
         });
-        let mut input = String::new();
         for n in 0..40 {
-            if n % 2 == 0 {
-                input += &format!("GET /{n} HTTP/1.1\r\nHost: a\r\n\r\n");
+            let request = if n % 2 == 0 {
+                format!("GET /{n} HTTP/1.1\r\nHost: a\r\n\r\n")
             } else {
-                input += &format!(
+                format!(
                     "POST /{n} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
                      2;e\r\nhi\r\n0\r\nX: y\r\n\r\n"
-                );
-            }
+                )
+            };
+            client.send(&request).await;
         }
-        client.send(&input).await;
         for n in 0..40 {
             let content = if n % 2 == 0 { "" } else { "hi" };
             client.until(&format!("\r\n\r\n/{n}:{content}.")).await;

@@ -24,6 +24,7 @@ use crate::accept::http1::{Ending, Http1Config, serve};
 use crate::accept::{Connection, Delivery, Handler, OutgoingBody, Received};
 use crate::error::{Cause, Error};
 
+mod agreement;
 mod endings;
 mod exchanges;
 
@@ -212,11 +213,11 @@ impl Client {
 }
 
 /// Runs a story on one thread with paused time.
-fn story(story: impl Future<Output = ()>) {
+fn story<T>(story: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .start_paused(true)
         .build()
         .expect("a runtime");
-    tokio::task::LocalSet::new().block_on(&runtime, story);
+    tokio::task::LocalSet::new().block_on(&runtime, story)
 }
