@@ -27,6 +27,8 @@ pub struct OutboundRequest {
     pub headers: HeaderMap,
     /// The content.
     pub body: Outbound,
+    /// The origin to try first, by its place in the pool; `None` leaves it to the balancer.
+    pub preferred: Option<usize>,
 }
 
 /// What all attempts have in common.

@@ -171,8 +171,20 @@ impl Pool {
     }
 
     /// Chooses an origin that this request has not tried; `true` beside it: as its trial.
-    pub(super) fn pick(&self, tried: &[usize], may_risk: bool) -> Option<(usize, bool)> {
+    /// A `preferred` origin is taken if it is well.
+    pub(super) fn pick(
+        &self,
+        tried: &[usize],
+        may_risk: bool,
+        preferred: Option<usize>,
+    ) -> Option<(usize, bool)> {
         let now = self.now();
+        if let Some(index) = preferred.filter(|index| !tried.contains(index))
+            && let Some(origin) = self.origins.get(index)
+            && origin.health.standing(now) == Standing::Healthy
+        {
+            return Some((index, false));
+        }
         let mut candidates: Candidates = self
             .origins
             .iter()
