@@ -120,6 +120,12 @@ impl<B: OutgoingBody> Link<B> {
         self.begun.get() > self.delivered.get()
     }
 
+    /// Whether every response that was begun has left entirely.
+    pub(super) fn is_settled(&self) -> bool {
+        let replies = self.replies.borrow();
+        replies.current.is_none() && replies.ended.is_empty()
+    }
+
     /// Whether the final response to the present request must be the last one.
     pub(super) fn must_close(&self) -> bool {
         self.draining.get() || self.request_open.get() || self.breach.get().is_some()
@@ -130,12 +136,10 @@ impl<B: OutgoingBody> Link<B> {
 impl<B: OutgoingBody> Drop for Link<B> {
     fn drop(&mut self) {
         let cut = self.cut.get() != Cut::No;
+        let delivery = if cut { Delivery::Cut } else { Delivery::ClientGone };
         let replies = self.replies.get_mut();
-        for body in &mut replies.ended {
-            body.delivered(Delivery::ClientGone);
-        }
-        if let Some(body) = &mut replies.current {
-            body.delivered(if cut { Delivery::Cut } else { Delivery::ClientGone });
+        for body in replies.ended.iter_mut().chain(&mut replies.current) {
+            body.delivered(delivery);
         }
     }
 }

@@ -184,6 +184,12 @@ where
     if failed {
         return Ending::Closed;
     }
+    if !link.is_settled() {
+        // hyper has given up with bytes of a response in its buffer: it does so when a request
+        // that asks for an upgrade is answered early and the client is slow.
+        link.cut.set(Cut::Flushed);
+        return Ending::Cut(io);
+    }
     if let Some(cause) = refused {
         closing::refuse(&mut io, cause, deadlines).await;
     } else {

@@ -45,17 +45,19 @@ pub(super) fn adapt<B: OutgoingBody>(
     is_head: bool,
 ) -> Response<ReplyBody<B>> {
     let (mut head, mut body) = response.into_parts();
-    if head.status.is_informational() {
-        // Interim responses have their own way; as a final one this is a mistake of ours.
-        debug_assert!(false, "a final response cannot be {}", head.status);
+    let misplaced = head.status.is_informational();
+    if misplaced {
+        // Interim responses have their own way, and tunnels theirs; hyper would panic or lie.
+        tracing::error!(status = head.status.as_u16(), "a final response cannot be interim");
         head.status = StatusCode::INTERNAL_SERVER_ERROR;
         head.headers.clear();
-        head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
     let bodiless = matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let declared = own_framing(&mut head.headers, bodiless);
     let hinted = body.size_hint().exact();
-    let (source, remaining) = if is_head {
+    let (source, remaining) = if misplaced {
+        (Source::Done, Some(0))
+    } else if is_head {
         if let (None, Some(bytes @ 1..)) = (declared, hinted)
             && !bodiless
         {

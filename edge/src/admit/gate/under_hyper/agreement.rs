@@ -60,7 +60,7 @@ fn a_kept_connection_over_tcp_serves_many() {
                 .write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9999999\r\n\r\n")
                 .expect("writes");
             // The answer must survive what is still being sent.
-            let _ = socket.write_all(&[b'x'; 100_000]);
+            let _ = socket.write_all(&vec![b'x'; 100_000]);
             let mut rest = Vec::new();
             socket.read_to_end(&mut rest).expect("an orderly end, no reset");
             assert!(rest.ends_with(b"from the handler"));

@@ -251,6 +251,30 @@ fn a_client_that_takes_nothing_is_given_up() {
 }
 
 #[test]
+fn an_early_answer_to_an_upgrade_is_never_cut_silently() {
+    story(async {
+        let mut client = Client::with_pipe(256, Http1Config::default(), async |_, desk: Desk| {
+            desk.whole(&"x".repeat(10_000))
+        });
+        let ask = "POST / HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\
+                   Content-Length: 99999\r\n\r\n";
+        client.send(ask).await;
+        client.settle().await;
+        let ending = tokio::select! {
+            ending = &mut client.server => ending.expect("no panic"),
+            answer = client.pipe.read_to_end(&mut client.read) => {
+                answer.expect("readable");
+                (&mut client.server).await.expect("no panic")
+            }
+        };
+        let whole = String::from_utf8_lossy(&client.read).matches('x').count() >= 10_000;
+        let delivered = client.desk.deliveries() == [Delivery::Complete];
+        assert_eq!(whole, delivered);
+        assert!(whole || matches!(ending, Ending::Cut(_)), "{ending:?}");
+    });
+}
+
+#[test]
 fn draining_closes_idle_connections_and_lets_answers_finish() {
     story(async {
         let mut idle = Client::new(hello);

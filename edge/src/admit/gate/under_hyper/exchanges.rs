@@ -166,6 +166,22 @@ fn what_may_have_no_content_gets_none() {
 }
 
 #[test]
+fn an_interim_status_is_no_final_response() {
+    story(async {
+        let mut client = Client::new(async |_, desk: Desk| {
+            let mut response = desk.whole("content");
+            *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+            response
+        });
+        client.send(&GET.repeat(2)).await;
+        for _ in 0..2 {
+            let answer = client.until("\r\n\r\n").await;
+            assert!(answer.starts_with("HTTP/1.1 500 ") && answer.contains("content-length: 0"));
+        }
+    });
+}
+
+#[test]
 fn continue_is_sent_when_the_content_is_wanted() {
     story(async {
         let mut client = Client::new(echo);
