@@ -22,8 +22,8 @@ pub struct Target {
     pub query: Option<String>,
 }
 
-/// Groups named by one response, at most: beyond, the field is ignored as a whole would be unsafe
-/// and so the first ones are taken.
+/// Groups taken from one response: what comes after these is not invalidated, as RFC 9875 §3
+/// allows (invalidation is best effort there).
 pub const GROUPS_MAX: usize = 128;
 
 /// Whether an exchange invalidates. `status` is `None` when the request was sent and the answer
@@ -167,7 +167,8 @@ mod tests {
 
     #[test]
     fn s4_4_references_are_resolved_on_the_same_host() {
-        let table: &[(&str, Option<(&str, Option<&str>)>)] = &[
+        type Row = (&'static str, Option<(&'static str, Option<&'static str>)>);
+        let table: &[Row] = &[
             ("/x", Some(("/x", None))),
             ("/x?y=1#z", Some(("/x", Some("y=1")))),
             ("c", Some(("/a/c", None))),

@@ -156,9 +156,8 @@ fn record(
     let s_maxage_binds =
         d.s_maxage_s.is_some() && !(options.stale_beside_s_maxage && windows_named);
     let must_revalidate = d.must_revalidate || d.proxy_revalidate || s_maxage_binds;
-    let window = |named: Option<u32>, default: u32| match must_revalidate || d.no_cache {
-        true => 0,
-        false => named.unwrap_or(default),
+    let window = |named: Option<u32>, default: u32| {
+        if must_revalidate || d.no_cache { 0 } else { named.unwrap_or(default) }
     };
     let etag = EntityTag::of_head(response.headers);
     let guessed = matches!(lifetime.source, Source::Heuristic | Source::Default);
