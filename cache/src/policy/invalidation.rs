@@ -44,6 +44,16 @@ pub fn further_targets(host: &str, path: &str, headers: &HeaderMap) -> SmallVec<
         .collect()
 }
 
+/// Whether `Content-Location` names the request's own target: such a response to POST may stand
+/// for a later GET (RFC 9110 §9.3.3). Compared as resolved text; what differs only in a way that
+/// the site would normalise counts as different.
+pub fn is_own_target(host: &str, own: &Target, headers: &HeaderMap) -> bool {
+    let mut lines = headers.get_all(CONTENT_LOCATION).iter();
+    let (Some(line), None) = (lines.next(), lines.next()) else { return false };
+    let named = line.to_str().ok().filter(|reference| !reference.is_empty());
+    named.and_then(|reference| resolve(host, &own.path, reference)).as_ref() == Some(own)
+}
+
 /// Tag hashes of `Cache-Group-Invalidation` (RFC 9875 §3), which counts in answers to unsafe
 /// methods only.
 pub fn invalidated_groups(headers: &HeaderMap) -> Vec<u64> {
@@ -201,6 +211,19 @@ mod tests {
         headers.insert(CONTENT_LOCATION, HeaderValue::from_static("http://h:81/x"));
         assert_eq!(further_targets("h:81", "/", &headers).len(), 1);
         assert_eq!(further_targets("h", "/", &headers).len(), 0);
+    }
+
+    #[test]
+    fn r9110_9_3_3_content_location_of_the_own_target() {
+        let own = Target { path: "/a/b".into(), query: Some("q".into()) };
+        let is_own = |reference: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_LOCATION, HeaderValue::from_static(reference));
+            is_own_target("h", &own, &headers)
+        };
+        assert!(is_own("/a/b?q") && is_own("b?q") && is_own("https://h/a/b?q"));
+        assert!(!is_own("/a/b") && !is_own("//i/a/b?q") && !is_own(""));
+        assert!(!is_own_target("h", &own, &HeaderMap::new()));
     }
 
     #[test]

@@ -30,6 +30,33 @@ pub fn storable(
     options: &Options,
 ) -> Result<Storable, NotStorable> {
     request_allows(request)?;
+    response_allows(request, response, options)
+}
+
+/// A successful response to POST that stands for a later GET of the same URL (RFC 9110 §9.3.3):
+/// its `Content-Location` is the request's own target ([`super::invalidation::is_own_target`])
+/// and its freshness is explicit. The POST itself invalidates the target first.
+pub fn storable_post(
+    request: &RequestFacts,
+    response: &OriginResponse<'_>,
+    content_location_is_target: bool,
+    options: &Options,
+) -> Result<Storable, NotStorable> {
+    if !content_location_is_target || response.status != StatusCode::OK {
+        return Err(NotStorable::Method);
+    }
+    let as_get = RequestFacts { method: MethodClass::Get, has_body: false, ..*request };
+    request_allows(&as_get)?;
+    let stored = response_allows(&as_get, response, options)?;
+    let fresh = stored.fresh.has(flag::EXPLICIT) && stored.fresh.lifetime_s > 0;
+    if fresh { Ok(stored) } else { Err(NotStorable::NoFreshness) }
+}
+
+fn response_allows(
+    request: &RequestFacts,
+    response: &OriginResponse<'_>,
+    options: &Options,
+) -> Result<Storable, NotStorable> {
     if !storable_status(response.status) {
         return Err(NotStorable::Status);
     }

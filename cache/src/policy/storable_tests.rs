@@ -69,6 +69,28 @@ fn s3_the_request_must_allow_it() {
 }
 
 #[test]
+fn r9110_9_3_3_a_post_may_stand_for_a_get() {
+    let request =
+        RequestFacts { method: MethodClass::Unsafe, has_body: true, ..RequestFacts::default() };
+    let post = |status: u16, fields: &[(&str, &str)], same| {
+        let headers = headers(fields);
+        let response = OriginResponse {
+            status: StatusCode::from_u16(status).expect("a code"),
+            headers: &headers,
+            requested: Millis(NOW * 1000),
+            received: Millis(NOW * 1000),
+        };
+        storable_post(&request, &response, same, &Options::default()).err()
+    };
+    assert_eq!(post(200, &[FRESH], true), None);
+    assert_eq!(post(200, &[FRESH], false), Some(NotStorable::Method));
+    assert_eq!(post(201, &[FRESH], true), Some(NotStorable::Method));
+    let modified = ("last-modified", "@-86400");
+    assert_eq!(post(200, &[modified], true), Some(NotStorable::NoFreshness));
+    assert_eq!(post(200, &[(CC, "max-age=9, private")], true), Some(NotStorable::Private));
+}
+
+#[test]
 fn s3_any_final_status_with_explicit_freshness() {
     for status in [
         200, 201, 203, 204, 299, 301, 302, 303, 307, 308, 400, 403, 404, 410, 451, 499, 500, 502,
