@@ -22,8 +22,8 @@ pub struct Target {
     pub query: Option<String>,
 }
 
-/// Groups taken from one response: what comes after these is not invalidated, as RFC 9875 §3
-/// allows (invalidation is best effort there).
+/// Groups taken from one response; what comes after these is not invalidated. Bounds what one
+/// answer to an unsafe method can cost.
 pub const GROUPS_MAX: usize = 128;
 
 /// Whether an exchange invalidates. `status` is `None` when the request was sent and the answer

@@ -1,7 +1,7 @@
 //! May a response be stored, and what must be remembered of it (RFC 9111 §3).
 //!
 //! The clauses are asked in an order from cheap to dear; the first that forbids gives the reason.
-//! At the end a second opinion is heard ([`super::second_opinion`]); the stricter of both holds.
+//! At the end a second opinion is heard (`second_opinion`); the stricter of both holds.
 
 use http::StatusCode;
 use http::header::{HeaderMap, SET_COOKIE};

@@ -7,7 +7,7 @@
 //! through weights. `Cookie` is no list: its lines join with `; ` and are otherwise untouched.
 //! A value that cannot be read as its field's grammar is treated as an unknown list.
 //!
-//! Each form starts with a byte of its own ([`PLAIN`], [`WEIGHTED`]), so that a value that failed
+//! Each form starts with a byte of its own (`PLAIN`, `WEIGHTED`), so that a value that failed
 //! to parse can never look like one that did.
 
 use http::header::{ACCEPT_ENCODING, ACCEPT_LANGUAGE, COOKIE};
