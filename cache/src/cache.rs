@@ -13,9 +13,7 @@ use crate::directory::{Directory, Record, Varied};
 use crate::fill::collapse::Candidate;
 use crate::fill::{FillHead, FillKey, FillPermit, Fills, HitForMiss, Join, Waiter};
 use crate::head::{self, StoredHead};
-use crate::invalidate::{
-    Live, Local, PurgeState, Scope, ScopeHash, TargetScopes, Watermark,
-};
+use crate::invalidate::{Live, Local, PurgeState, Scope, ScopeHash, TargetScopes, Watermark};
 use crate::policy::{self, Cause, Judgement, Options, RequestFacts, Storable, Verdict};
 use crate::store::{CHUNK_BYTES, Part, Presence, Store, StoreKey, Tier};
 use crate::variant;

@@ -17,6 +17,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     match CommandLine::parse().command {
         Command::Serve(serve) => run(serve),
+        Command::Demo(_) => fail("the demo is not built yet"),
         Command::Check(check) => match load(Some(&check.file), &Flags::default(), &Process) {
             Ok(loaded) => {
                 loaded.warnings.iter().for_each(|warning| eprintln!("{warning}"));

@@ -115,12 +115,9 @@ impl Tokens {
         }
         let given: [u8; 32] = Sha256::digest(secret.1.trim_ascii()).into();
         // Every token is compared, in constant time.
-        let found = self.0.iter().fold(
-            None,
-            |found, token| {
-                if constant_time_eq_32(&token.sha256, &given) { Some(token) } else { found }
-            },
-        );
+        let found = self.0.iter().fold(None, |found, token| {
+            if constant_time_eq_32(&token.sha256, &given) { Some(token) } else { found }
+        });
         let token = found.ok_or(Unauthorized::Wrong)?;
         Ok(Authorized { who: format!("token:{}", token.name), scopes: Some(token.scopes.clone()) })
     }

@@ -18,8 +18,8 @@ use parking_lot::{Mutex, RwLock};
 use smallvec::SmallVec;
 
 use crate::CacheKey;
-use crate::invalidate::Position;
 use crate::budget::{Budget, Class};
+use crate::invalidate::Position;
 
 pub(crate) mod files;
 pub mod journal;

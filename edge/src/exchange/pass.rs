@@ -102,10 +102,10 @@ impl Exchange {
         let own = self.plan.scopes(host);
         cache.invalidate_local(own.url());
         let Some(reply) = reply else { return };
-        for other in policy::invalidation::further_targets(host, own.path, &reply.headers) {
-            let text = match &other.query {
-                Some(query) => format!("{}?{query}", other.path),
-                None => other.path,
+        for (path, query) in policy::invalidation::same_host_targets(&own, &reply.headers) {
+            let text = match query {
+                Some(query) => format!("{path}?{query}"),
+                None => path,
             };
             let Ok(target) = text.parse() else { continue };
             let Ok(target) = admit::normal_target(&target) else { continue };

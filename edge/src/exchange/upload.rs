@@ -20,17 +20,13 @@ pub(super) struct Upload {
 
 impl Upload {
     pub(super) fn new(body: RequestBody, bytes_max: u64, filters: &Filters) -> Self {
-        let filtered = filters
-            .sees_request_body()
-            .then(|| (filters.clone(), Context::default()));
+        let filtered = filters.sees_request_body().then(|| (filters.clone(), Context::default()));
         Self { body, left_bytes: bytes_max, filtered }
     }
 
     fn pass(&mut self, piece: Bytes) -> Result<Bytes, Error> {
-        self.left_bytes = self
-            .left_bytes
-            .checked_sub(piece.len() as u64)
-            .ok_or(Cause::BodyTooLarge)?;
+        self.left_bytes =
+            self.left_bytes.checked_sub(piece.len() as u64).ok_or(Cause::BodyTooLarge)?;
         match &mut self.filtered {
             None => Ok(piece),
             Some((filters, context)) => {

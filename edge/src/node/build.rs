@@ -56,7 +56,8 @@ pub fn world(
     for written in &config.sites {
         let index = telemetry.metrics().site(&written.name).index();
         let wanted = pool_config(written)?;
-        let kept = old.and_then(|old| old.pools.get(&index)).filter(|pool| *pool.config() == wanted);
+        let kept =
+            old.and_then(|old| old.pools.get(&index)).filter(|pool| *pool.config() == wanted);
         let pool = match kept {
             Some(pool) => Arc::clone(pool),
             None => {

@@ -50,11 +50,7 @@ pub struct Observer(Vec<Arc<OriginMetrics>>);
 
 impl Observer {
     /// Handles for the origins of a pool, in its order.
-    pub fn new(
-        metrics: &Arc<Metrics>,
-        site: &str,
-        origins: impl Iterator<Item = String>,
-    ) -> Self {
+    pub fn new(metrics: &Arc<Metrics>, site: &str, origins: impl Iterator<Item = String>) -> Self {
         Self(origins.map(|origin| metrics.origin(site, &origin)).collect())
     }
 }
@@ -76,7 +72,11 @@ impl OriginObserver for Observer {
         if healthy {
             tracing::info!(site, origin, "the origin is used again");
         } else {
-            tracing::warn!(site, origin, "the origin failed repeatedly and is left alone for a while");
+            tracing::warn!(
+                site,
+                origin,
+                "the origin failed repeatedly and is left alone for a while"
+            );
         }
     }
 }

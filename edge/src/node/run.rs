@@ -97,7 +97,6 @@ pub struct Node {
     filters: SiteFilters,
     reread: Option<Reread>,
     on_ready: Option<Box<dyn FnOnce(&Addresses) + Send>>,
-    signals: bool,
 }
 
 /// Where a running node listens.
@@ -114,7 +113,7 @@ pub struct Addresses {
 impl Node {
     /// A node with this configuration and no filters.
     pub fn new(config: Config) -> Self {
-        Self { config, filters: HashMap::new(), reread: None, on_ready: None, signals: true }
+        Self { config, filters: HashMap::new(), reread: None, on_ready: None }
     }
 
     /// Adds a filter to a site.
@@ -151,7 +150,7 @@ impl Node {
     }
 
     async fn live(self, disk: &DiskRuntime) -> Result<(), StartError> {
-        let Self { config, filters, reread, on_ready, signals: _ } = self;
+        let Self { config, filters, reread, on_ready } = self;
         let system = |what| move |source| StartError::System { what, source };
         let mut signals = Signals::listen().map_err(system("signals cannot be taken over"))?;
         let workers = config.node.workers;
@@ -172,9 +171,9 @@ impl Node {
         let world = Arc::new(build::world(&config, None, &filters, &telemetry)?);
         let rules = Arc::new(WorldRules(Arc::clone(&world)));
         let Storage { cache, ledger, tiered } =
-            storage::open(&config, disk.handle(), rules.clone()).await.map_err(system(
-                "the purge ledger cannot be started",
-            ))?;
+            storage::open(&config, disk.handle(), rules.clone())
+                .await
+                .map_err(system("the purge ledger cannot be started"))?;
         let shared = Arc::new(Shared {
             world: ArcSwap::new(world),
             cache: Arc::clone(&cache),
@@ -213,7 +212,11 @@ impl Node {
         tokio::spawn(upkeep::sweep(Arc::clone(&cache)));
 
         phase.set(Readiness::Ready);
-        log::ready_line(&addresses.listen, &addresses.tls, Some(&addresses.admin));
+        if let Err(error) =
+            log::ready_line(&addresses.listen, &addresses.tls, Some(&addresses.admin))
+        {
+            tracing::warn!(%error, "the ready line could not be written");
+        }
         if let Some(tell) = on_ready {
             tell(&addresses);
         }
@@ -413,10 +416,8 @@ fn start_access_log(
         config::AccessLog::File(path) => Target::File(path.clone()),
     };
     let losses = Arc::clone(telemetry.metrics().losses());
-    let log = AccessLog::start(target, threads, losses).map_err(|source| StartError::System {
-        what: "the access log cannot be opened",
-        source,
-    })?;
+    let log = AccessLog::start(target, threads, losses)
+        .map_err(|source| StartError::System { what: "the access log cannot be opened", source })?;
     telemetry.set_access_log(Some(Arc::new(log)));
     Ok(())
 }

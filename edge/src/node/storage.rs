@@ -124,7 +124,11 @@ fn clamped(path: &Path, wanted_bytes: u64) -> u64 {
     let held = held_bytes(path);
     let most = (free + held) / 10 * 8;
     if wanted_bytes > most {
-        tracing::warn!(wanted_bytes, size_bytes = most, "--disk-size is cut to 80 % of the free space");
+        tracing::warn!(
+            wanted_bytes,
+            size_bytes = most,
+            "--disk-size is cut to 80 % of the free space"
+        );
     }
     wanted_bytes.min(most)
 }
