@@ -149,12 +149,12 @@ impl Connections {
         if !attempt.holds_place() {
             match origin.place(config).await {
                 Ok(place) => attempt.hold(place),
-                Err(error) => return Err(Tripped::unsent(error, attempt)),
+                Err(error) => return Err(Box::new(Tripped::unsent(error, attempt))),
             }
         }
         let mut connection = match self.connection(&attempt, fresh).await {
             Ok(connection) => connection,
-            Err(error) => return Err(Tripped::unsent(error, attempt)),
+            Err(error) => return Err(Box::new(Tripped::unsent(error, attempt))),
         };
 
         let (requested, sent_at) = (std::time::Instant::now(), Instant::now());
@@ -180,9 +180,10 @@ impl Connections {
             let broken = Broken { error, stage: Stage::Answered, content: None };
             return Err(Box::new(Tripped { broken, reused, attempt }));
         }
-        let outcome = match parts.status.is_server_error() {
-            true => OriginOutcome::ServerError,
-            false => OriginOutcome::Ok,
+        let outcome = if parts.status.is_server_error() {
+            OriginOutcome::ServerError
+        } else {
+            OriginOutcome::Ok
         };
         attempt.answered(outcome);
         let whole_by = sent_at + Duration::from_millis(config.deadlines.whole_ms);
@@ -294,9 +295,9 @@ struct Tripped {
 }
 
 impl Tripped {
-    fn unsent(error: Error, attempt: Attempt) -> Box<Self> {
+    fn unsent(error: Error, attempt: Attempt) -> Self {
         let broken = Broken { error, stage: Stage::Unsent, content: None };
-        Box::new(Self { broken, reused: false, attempt })
+        Self { broken, reused: false, attempt }
     }
 }
 

@@ -27,7 +27,7 @@ use crate::origin::address::{OriginAddress, OriginHost};
 /// Head start of an address over the next one (RFC 8305 §8, Connection Attempt Delay).
 const HEAD_START: Duration = Duration::from_millis(250);
 /// Silence on a connection after which the kernel asks whether the peer still lives.
-const KEEPALIVE: Duration = Duration::from_secs(60);
+const KEEPALIVE: Duration = Duration::from_mins(1);
 
 /// A connected stream.
 #[derive(Debug)]
@@ -200,9 +200,10 @@ mod tests {
     #[tokio::test]
     async fn the_next_address_is_tried_when_one_refuses() {
         let good = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
-        let closed = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
-        let refusing = closed.local_addr().expect("bound");
-        drop(closed);
+        // Bound and not listening: refuses, and nobody else gets the port meanwhile.
+        let deaf = tokio::net::TcpSocket::new_v4().expect("a socket");
+        deaf.bind("127.0.0.1:0".parse().expect("loopback")).expect("bound");
+        let refusing = deaf.local_addr().expect("bound");
         let there = good.local_addr().expect("bound");
         let stream = race(&[refusing, there]).await.expect("the second");
         assert_eq!(stream.peer_addr().expect("connected"), there);

@@ -143,7 +143,7 @@ impl Connection {
                 }
             }
             if let Poll::Ready(response) = response {
-                return Poll::Ready(response.map_err(Failure::Hyper));
+                return Poll::Ready(response.map_err(|error| Failure::Hyper(error.into())));
             }
             while timer.as_mut().poll(cx).is_ready() {
                 let now = Instant::now();
@@ -195,7 +195,7 @@ impl Drop for Counted {
 // === what went wrong ===
 
 enum Failure {
-    Hyper(TrySendError<Request<Upload>>),
+    Hyper(Box<TrySendError<Request<Upload>>>),
     Flood,
     Timeout,
 }

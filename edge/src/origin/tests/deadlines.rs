@@ -78,7 +78,7 @@ async fn a_slow_reader_is_not_the_origins_fault() {
         let mut reply = connections.send(&pool, get(), |_, _| {}).await.expect("a head");
         let part = reply.body.frame().await.expect("a part").expect("good");
         assert_eq!(part.into_data().expect("data"), "hel");
-        tokio::time::advance(Duration::from_secs(60)).await;
+        tokio::time::advance(Duration::from_mins(1)).await;
         origin.word.add_permits(1);
         let rest = reply.body.collect().await.expect("the rest");
         assert_eq!(rest.to_bytes(), "lo");

@@ -5,10 +5,11 @@ use std::future::poll_fn;
 use super::*;
 use crate::error::Stage;
 
-/// An address on which nobody listens.
-async fn refusing() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
-    format!("http://{}", listener.local_addr().expect("bound"))
+/// A port that refuses for as long as the socket lives: bound, and nobody listens.
+fn refusing() -> (String, tokio::net::TcpSocket) {
+    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+    socket.bind("127.0.0.1:0".parse().expect("loopback")).expect("bound");
+    (format!("http://{}", socket.local_addr().expect("bound")), socket)
 }
 
 #[tokio::test]
@@ -16,7 +17,8 @@ async fn a_refused_request_goes_to_the_next_origin_whatever_its_method() {
     on_a_core(async {
         let answering = vec![Step::Read, send(HELLO), Step::Read, send(HELLO)];
         let origin = Scripted::new(vec![answering]).await;
-        let (pool, notes) = pool(&[refusing().await, origin.url()]);
+        let (refused, _deaf) = refusing();
+        let (pool, notes) = pool(&[refused, origin.url()]);
         let connections = Connections::new();
         // Both turns end at the second origin.
         for request in [post("money"), get()] {
@@ -34,7 +36,8 @@ async fn a_refused_request_goes_to_the_next_origin_whatever_its_method() {
 #[tokio::test]
 async fn each_origin_is_tried_once_and_the_last_failure_is_the_answer() {
     on_a_core(async {
-        let (pool, notes) = pool(&[refusing().await, refusing().await]);
+        let ((one, _deaf), (two, _mute)) = (refusing(), refusing());
+        let (pool, notes) = pool(&[one, two]);
         let failure =
             Connections::new().send(&pool, get(), |_, _| {}).await.expect_err("nobody listens");
         assert_eq!((failure.error.cause, failure.stage), (Cause::OriginRefused, Stage::Unsent));
@@ -70,7 +73,8 @@ async fn a_get_that_was_sent_goes_elsewhere_and_a_post_does_not() {
 async fn after_a_byte_of_an_answer_nothing_is_sent_again() {
     on_a_core(async {
         let origin = Scripted::new(vec![vec![Step::Read, send("HTTP/1.1 2")]]).await;
-        let (pool, notes) = pool(&[origin.url(), refusing().await]);
+        let (refused, _deaf) = refusing();
+        let (pool, notes) = pool(&[origin.url(), refused]);
         let failure =
             Connections::new().send(&pool, get(), |_, _| {}).await.expect_err("half a head");
         assert_eq!((failure.error.cause, failure.stage), (Cause::OriginBroke, Stage::Answered));
@@ -85,11 +89,9 @@ async fn an_origin_that_fails_is_ejected_and_comes_back_by_one_trial() {
     on_a_core(async {
         let hello = || vec![Step::Read, send(HELLO), Step::AwaitClose];
         let well = Scripted::new((0..6).map(|_| hello()).collect()).await;
-        // Bound, but nobody listens yet: refused until it does.
-        let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
-        socket.bind("127.0.0.1:0".parse().expect("loopback")).expect("bound");
-        let address = socket.local_addr().expect("bound");
-        let mut config = config(&[format!("http://{address}"), well.url()]);
+        // Refused until it listens.
+        let (refused, socket) = refusing();
+        let mut config = config(&[refused, well.url()]);
         config.limits.idle_max = 0;
         let (pool, notes) = pool_of(config);
         let connections = Connections::new();

@@ -149,7 +149,7 @@ async fn read_request(stream: &mut TcpStream) -> Option<String> {
 
 /// Runs a test on one core, as a data runtime would, and ends it if it hangs.
 pub(super) async fn on_a_core<T>(test: impl Future<Output = T>) -> T {
-    let test = tokio::time::timeout(Duration::from_secs(120), test);
+    let test = tokio::time::timeout(Duration::from_mins(2), test);
     LocalSet::new().run_until(test).await.expect("no test hangs")
 }
 
