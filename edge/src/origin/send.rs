@@ -13,6 +13,7 @@ use selvedge_cache::Millis;
 use smallvec::SmallVec;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::config::wait;
 use super::observe::OriginOutcome;
 use super::pool::body::{Lease, OriginBody};
 use super::pool::http1::{Broken, Connection};
@@ -186,7 +187,7 @@ impl Connections {
             OriginOutcome::Ok
         };
         attempt.answered(outcome);
-        let whole_by = sent_at + Duration::from_millis(config.deadlines.whole_ms);
+        let whole_by = sent_at + wait(config.deadlines.whole_ms);
         let home = self.clone();
         let lease = Lease { connection, attempt, home, upload: progress, outcome };
         Ok(OriginReply {
@@ -230,8 +231,8 @@ impl Connections {
             return;
         }
         let now = Instant::now();
-        let idle_until = now + Duration::from_millis(pool.config().deadlines.idle_ms);
-        let old_at = connection.born() + Duration::from_millis(limits.lifetime_ms);
+        let idle_until = now + wait(pool.config().deadlines.idle_ms);
+        let old_at = connection.born() + wait(limits.lifetime_ms);
         let expires = self.at(idle_until.min(old_at));
         let (key, idle_max) = ((pool.id(), index), limits.idle_max);
         if connection.is_free() {

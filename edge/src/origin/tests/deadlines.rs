@@ -173,3 +173,28 @@ async fn no_attempt_starts_after_the_total_time() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn the_longest_deadlines_do_no_harm() {
+    on_a_core(async {
+        let origin = Scripted::new(vec![vec![Step::Read, send(HELLO)]]).await;
+        let mut config = config(&[origin.url()]);
+        let forever = u64::MAX;
+        config.limits.lifetime_ms = forever;
+        config.deadlines = OriginDeadlines {
+            queue_ms: forever,
+            resolve_ms: forever,
+            connect_ms: forever,
+            tls_ms: forever,
+            response_ms: forever,
+            body_ms: forever,
+            whole_ms: forever,
+            total_ms: forever,
+            idle_ms: forever,
+        };
+        let (pool, _) = pool_of(config);
+        fetch(&Connections::new(), &pool, get()).await.expect("a response");
+        origin.played().await;
+    })
+    .await;
+}

@@ -258,6 +258,28 @@ async fn an_answer_before_the_end_of_an_upload_ends_both() {
 }
 
 #[tokio::test]
+async fn an_answer_is_read_although_the_origin_closes_before_the_upload_ends() {
+    on_a_core(async {
+        let early = "HTTP/1.1 413 Too Large\r\ncontent-length: 5\r\n\r\nhello";
+        // Content lies unread when the origin closes, so its kernel answers with a reset.
+        let origin = Scripted::new(vec![vec![send(early), Step::AwaitWord]]).await;
+        let (pool, notes) = pool(&[origin.url()]);
+        let upload = request(Method::POST, Outbound::stream(Endless));
+        let connections = Connections::new();
+        let reply = connections.send(&pool, upload, |_, _| {}).await.expect("a head");
+        origin.word.add_permits(1);
+        origin.played().await;
+        for _ in 0..64 {
+            tokio::task::yield_now().await;
+        }
+        let content = reply.body.collect().await.expect("content");
+        assert_eq!((reply.status.as_u16(), &content.to_bytes()[..]), (413, &b"hello"[..]));
+        assert_eq!((connections.idle(), notes.take()), (0, vec!["0 ok".to_owned()]));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_frees_the_place_and_closes_the_connection() {
     on_a_core(async {
         let origin = Scripted::new(vec![vec![Step::Read, Step::AwaitClose]]).await;
@@ -316,4 +338,5 @@ fn a_pool_that_could_send_nothing_is_refused() {
     assert_eq!(refused(|c| c.origins.clear()), "the pool \"shop\" has no origin");
     assert!(refused(|c| c.limits.in_flight_max = 0).contains("in_flight_max"));
     assert!(refused(|c| c.retry.attempts_max = 0).contains("attempts_max"));
+    assert!(refused(|c| c.deadlines.response_ms = 0).contains("response_ms"));
 }
