@@ -198,3 +198,19 @@ async fn the_longest_deadlines_do_no_harm() {
     })
     .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn content_that_drips_within_its_deadline() {
+    on_a_core(async {
+        let mut script = vec![Step::Read, send("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n")];
+        script.extend((0..5).flat_map(|_| [Step::Pause(500), send("x")]));
+        let origin = Scripted::new(vec![script]).await;
+        let mut config = config(&[origin.url()]);
+        config.deadlines.body_ms = 700;
+        let (pool, _) = pool_of(config);
+        let (.., content) = fetch(&Connections::new(), &pool, get()).await.expect("a response");
+        assert_eq!(content, "xxxxx");
+        origin.played().await;
+    })
+    .await;
+}
