@@ -1,7 +1,7 @@
 //! One core's way to the origins: its idle connections, and the loop that sends a request.
 //!
 //! The loop is all that is here: choose an origin, get a place and a connection, exchange, and when
-//! that fails ask [`retry`](super::retry) what to do. Each of these steps lives elsewhere.
+//! that fails ask [`retry`] what to do. Each of these steps lives elsewhere.
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
