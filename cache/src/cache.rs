@@ -13,7 +13,7 @@ use crate::directory::{Directory, Record, Varied};
 use crate::fill::collapse::Candidate;
 use crate::fill::{FillHead, FillKey, FillPermit, Fills, HitForMiss, Join, Waiter};
 use crate::head::{self, StoredHead};
-use crate::invalidate::{Live, Local, PurgeState, ScopeHash, TargetScopes, Watermark};
+use crate::invalidate::{Live, Local, PurgeState, Scope, ScopeHash, TargetScopes, Watermark};
 use crate::policy::{self, Cause, Judgement, Options, RequestFacts, Storable, Verdict};
 use crate::store::{CHUNK_BYTES, Part, Presence, Store, StoreKey, Tier};
 use crate::variant;
@@ -143,7 +143,7 @@ impl Cache {
             && *purges == PurgeState::default()
         {
             // Compared with everything up to here: the next lookup need not do it again.
-            self.directory.amend(&record.key, record.head, |record| record.checked = in_force);
+            self.directory.stamp(&record.key, record.head, in_force);
         }
         let purges = purges.unwrap_or_default();
         let stored = record.as_ref().map(|record| (&record.fresh, record.stale_since));
@@ -314,6 +314,23 @@ impl Cache {
     /// **Invalidate**: an unsafe method succeeded on this URL (RFC 9111 §4.4).
     pub fn invalidate_local(&self, url: ScopeHash) {
         self.local.invalidate(url);
+    }
+
+    /// How many responses some scopes select, and the bytes of their content, by tags alone: other
+    /// scopes need the URL of a record, which is not kept. `true` beside them: nothing was left
+    /// out.
+    pub fn estimate(&self, scopes: &[ScopeHash]) -> (u64, u64, bool) {
+        let everything = ScopeHash::of(&Scope::Everything, None);
+        let all = scopes.contains(&everything);
+        let (mut responses, mut bytes) = (0, 0);
+        self.directory.each(|record| {
+            let selected = |tag: &u64| scopes.contains(&ScopeHash::of_tag(*tag));
+            if all || record.tags.iter().any(selected) {
+                responses += 1;
+                bytes += record.length;
+            }
+        });
+        (responses, bytes, all)
     }
 
     /// Drops a record whose bytes are gone.

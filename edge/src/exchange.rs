@@ -48,6 +48,7 @@ mod fetch;
 mod outbound;
 mod pass;
 mod purge;
+mod upload;
 
 pub use close::Closing;
 

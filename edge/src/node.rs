@@ -25,10 +25,11 @@ mod gauges;
 mod rules;
 mod run;
 mod status;
+mod storage;
 mod upkeep;
 
 pub use build::{BuildError, world};
-pub use run::{Node, StartError};
+pub use run::{Addresses, Node, StartError};
 
 /// What all cores share.
 #[derive(Debug)]

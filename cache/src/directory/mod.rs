@@ -19,6 +19,7 @@ use smallvec::SmallVec;
 
 use crate::CacheKey;
 use crate::budget::{Budget, Class};
+use crate::invalidate::Position;
 
 pub(crate) mod files;
 pub mod journal;
@@ -260,6 +261,28 @@ impl Directory {
                 dropped.push(record);
             }
         }
+    }
+
+    /// Stamps a record as compared with the ledger up to `position`. Not journalled: the stamp is
+    /// worth nothing after a restart.
+    pub fn stamp(&self, key: &CacheKey, head: u64, position: Position) {
+        self.change(ids::shard_of(key), |shard, _| {
+            if let Some(slot) = shard.slot_of(head).filter(|slot| shard.record(*slot).key == *key) {
+                shard.restamp(slot, |record| {
+                    record.checked = record.checked.max(position);
+                    Swept::Keep
+                });
+            }
+        });
+    }
+
+    /// Shows every record to `see`, a few per lock; changes under way may or may not be seen.
+    pub fn each(&self, mut see: impl FnMut(&Record)) {
+        self.export(|shown| {
+            if let Export::Record(record) = shown {
+                see(record);
+            }
+        });
     }
 
     /// Records held.

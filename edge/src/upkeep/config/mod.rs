@@ -49,4 +49,6 @@ pub use model::{
     Token, TokenSecret, TtlOptions,
 };
 pub use surroundings::{Process, Surroundings};
-pub use value::{Address, HostField, HostPattern, Origin, OriginTarget, PeerSet, QueryFold, Scope};
+pub use value::{
+    Address, HostField, HostPattern, Origin, OriginTarget, Parameter, PeerSet, QueryFold, Scope,
+};
