@@ -96,7 +96,10 @@ fn head_is_answered_from_a_stored_get() {
 #[test]
 fn a_request_that_wants_no_cached_answer_reaches_the_origin_and_renews_what_is_stored() {
     for wish in ["no-cache", "max-age=0", "min-fresh=1000"] {
-        let origin = Origin::start(|request, to| to.cacheable(format!("{}", request.number)));
+        let origin = Origin::start(|request, to| {
+            let fields = [("Cache-Control", "max-age=60"), ("Age", "5")];
+            to.send(200, &fields, format!("{}", request.number));
+        });
         let edge = Edge::before(&origin);
         edge.get("/a");
         let asked = edge.get_with("/a", &[("Cache-Control", wish)]);
