@@ -71,7 +71,7 @@ pub(super) struct Queue {
     /// For all others: something left.
     left: Notify,
     budget: Budget,
-    queue_bytes: usize,
+    bytes_max: usize,
     batch_bytes: usize,
 }
 
@@ -86,14 +86,14 @@ struct State {
 }
 
 impl Queue {
-    /// A queue of `queue_bytes` that yields batches of at most `batch_bytes` on disk.
-    pub(super) fn new(budget: &Budget, queue_bytes: usize, batch_bytes: usize) -> Self {
+    /// A queue of `bytes_max` that yields batches of at most `batch_bytes` on disk.
+    pub(super) fn new(budget: &Budget, bytes_max: usize, batch_bytes: usize) -> Self {
         Self {
             state: Mutex::default(),
             arrived: Notify::new(),
             left: Notify::new(),
             budget: budget.clone(),
-            queue_bytes,
+            bytes_max,
             batch_bytes,
         }
     }
@@ -106,7 +106,7 @@ impl Queue {
         let bytes = value.len() + ITEM_BYTES;
         let mut state = self.state.lock();
         state.promised_bytes = state.promised_bytes.saturating_sub(bytes);
-        if state.closed || state.bytes + bytes > self.queue_bytes {
+        if state.closed || state.bytes + bytes > self.bytes_max {
             return false;
         }
         let Some(permit) = self.budget.take(Class::Queues, bytes) else { return false };
@@ -120,7 +120,7 @@ impl Queue {
     /// Waits until there is room for `length` bytes and promises it. Returns at once when the
     /// queue is closed.
     pub(super) async fn room(&self, length: usize) {
-        let bytes = (length + ITEM_BYTES).min(self.queue_bytes / 2);
+        let bytes = (length + ITEM_BYTES).min(self.bytes_max / 2);
         loop {
             let mut left = pin!(self.left.notified());
             left.as_mut().enable();
@@ -128,7 +128,7 @@ impl Queue {
                 let mut state = self.state.lock();
                 // A quarter stays free for those who do not ask.
                 let taken = state.bytes + state.promised_bytes + bytes;
-                if state.closed || taken <= self.queue_bytes / 4 * 3 {
+                if state.closed || taken <= self.bytes_max / 4 * 3 {
                     state.promised_bytes += bytes;
                     return;
                 }
@@ -184,6 +184,14 @@ impl Queue {
     pub(super) fn close(&self) {
         self.state.lock().closed = true;
         self.arrived.notify_one();
+        self.left.notify_waiters();
+    }
+
+    /// The writer is gone: drops all that waits and takes nothing more.
+    pub(super) fn abandon(&self) {
+        self.close();
+        self.clear();
+        self.state.lock().writing = false;
         self.left.notify_waiters();
     }
 
