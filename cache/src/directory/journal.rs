@@ -7,11 +7,12 @@
 //!
 //! A snapshot of generation *g* is written while the log of generation *g* is already growing.
 //! It may show a record before or after a change that is in that log: the changes of one record
-//! are replayed in their order, so the last one decides either way. Only when the snapshot is
+//! are replayed in their order, so the last one decides either way; and if one was left out,
+//! those that came before it are not in that log. Only when the snapshot is
 //! whole, synced and renamed are older files removed.
 //!
 //! Not synced: batches (a directory that is a second old after a loss of power is as good as
-//! any, see [`super::recover`]). Synced: snapshots, epochs, and the log at a clean stop.
+//! any, see [`mod@super::recover`]). Synced: snapshots, epochs, and the log at a clean stop.
 
 use std::fs;
 use std::io;
@@ -203,6 +204,10 @@ impl JournalWriter {
                 self.snapshot(changes);
             }
         }
+        // What was left out until the very end has no later chance.
+        if self.retry_at.is_some() || self.shared.dirty.load(Ordering::Acquire) {
+            self.snapshot(changes);
+        }
         if let Err(error) = self.log.file.sync_all() {
             self.failed("sync", &error);
         }
@@ -232,20 +237,25 @@ impl JournalWriter {
 
     fn due(&self) -> bool {
         if let Some(at) = self.retry_at {
-            return self.closing || Instant::now() >= at;
+            return Instant::now() >= at;
         }
         let lately = self.snapshot_at.is_some_and(|begun| begun.elapsed() < RETRY);
         let dirty = self.shared.dirty.load(Ordering::Acquire);
-        (dirty && (!lately || self.closing)) || self.log.wants_snapshot()
+        (dirty && !lately) || self.log.wants_snapshot()
     }
 
     /// Begins a new generation. Changes that come meanwhile go to its log.
     fn snapshot(&mut self, changes: &Receiver<Message>) {
         let Some(directory) = self.directory.upgrade() else { return };
+        // In this order. A change that is left out from here on asks for another snapshot; those
+        // that waited when an earlier one was left out are written before, not after what the
+        // snapshot shows: replayed after it, they would undo what was left out.
+        self.shared.dirty.store(false, Ordering::Release);
+        for _ in 0..CHANGES_MAX.div_ceil(BATCH_MAX) {
+            self.write_batch(changes.try_iter());
+        }
         self.retry_at = None;
         self.snapshot_at = Some(Instant::now());
-        // Cleared first: a change that is left out from here on asks for another snapshot.
-        self.shared.dirty.store(false, Ordering::Release);
         let Log { ledger, epoch, generation, .. } = self.log;
         let generation = generation + 1;
         let aside = path_of(&self.dir, generation, Kind::Snapshot).with_extension("snapshot.new");

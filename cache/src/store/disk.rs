@@ -62,7 +62,7 @@ impl Disk {
         let batch_bytes =
             (queues_bytes / 8).clamp(BATCH_BYTES_MIN, BATCH_BYTES_MAX).next_multiple_of(4096);
         let queue_bytes = (queues_bytes / 4).clamp(2 * BATCH_BYTES_MIN, QUEUE_BYTES_MAX);
-        let buffers = budget.take(Class::Queues, 2 * batch_bytes);
+        let buffers = budget.take(Class::Queues, (2 * batch_bytes).min(queues_bytes / 4));
         let loads = (budget.limit_bytes(Class::Bodies) / LOAD_BYTES).clamp(LOADS_MIN, LOADS_MAX);
 
         let reclaimed = Arc::<AtomicU64>::default();

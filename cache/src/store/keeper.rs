@@ -167,6 +167,7 @@ impl Keeper {
             return Err(Illness::Stuck);
         }
         if !engine.contains(slot) {
+            self.enough_space(1)?;
             return Err(Illness::Lost);
         }
         let read = timeout(READ_DEADLINE, engine.load(slot)).await;
@@ -209,6 +210,12 @@ impl Keeper {
             }
             Some(Turn::Fell(illness)) => {
                 self.disk.well.store(false, Ordering::Release);
+                match illness {
+                    Illness::Unreadable => self.disk.errors.count(ErrorKind::Read),
+                    Illness::Lost => self.disk.errors.count(ErrorKind::Write),
+                    // Counted where they were noticed.
+                    Illness::NoSpace { .. } | Illness::Stuck | Illness::Closed(_) => {}
+                }
                 tracing::error!(instance, reason = %illness, "disk tier is out of use; serving from memory");
                 let left_out = self.disk.queue.clear();
                 self.disk.errors.add(ErrorKind::Write, left_out as u64);
