@@ -115,14 +115,14 @@ impl Keeper {
             return false;
         }
         let written = writer::write(&engine, &batch, WRITE_DEADLINE).await;
+        let outcome = written.map_err(|(lost, illness)| {
+            self.disk.errors.add(ErrorKind::Write, lost as u64);
+            illness
+        });
+        let turn = self.pulse.wrote(self.now_ms(), outcome);
+        self.turn(turn).await;
+        // Last, so that whoever waited for the queue sees what became of it.
         self.disk.queue.done(batch);
-        self.disk.errors.add(ErrorKind::Write, written.lost as u64);
-        let now_ms = self.now_ms();
-        self.pulse.wrote(now_ms, written.found, written.lost);
-        if written.stuck {
-            let turn = self.pulse.probed(now_ms, Err(Illness::Stuck));
-            self.turn(turn).await;
-        }
         true
     }
 
@@ -163,18 +163,24 @@ impl Keeper {
         let slot = self.next_canary();
         let value = Bytes::from_static(b"canary");
         engine.insert(slot, value.clone());
-        if timeout(WRITE_DEADLINE, engine.settled()).await.is_err() {
-            return Err(Illness::Stuck);
-        }
-        if !engine.contains(slot) {
+        let settled = timeout(WRITE_DEADLINE, engine.settled()).await;
+        if settled != Ok(true) || !engine.contains(slot) {
+            self.disk.errors.count(ErrorKind::Write);
             self.enough_space(1)?;
-            return Err(Illness::Lost);
+            return Err(match settled {
+                Err(_) => Illness::Stuck,
+                Ok(false) => Illness::Died,
+                Ok(true) => Illness::Lost,
+            });
         }
         let read = timeout(READ_DEADLINE, engine.load(slot)).await;
         engine.remove(slot);
         match read {
             Ok(Loaded::Value { bytes, .. }) if bytes == value => Ok(()),
-            _ => Err(Illness::Unreadable),
+            _ => {
+                self.disk.errors.count(ErrorKind::Read);
+                Err(Illness::Unreadable)
+            }
         }
     }
 
@@ -210,12 +216,6 @@ impl Keeper {
             }
             Some(Turn::Fell(illness)) => {
                 self.disk.well.store(false, Ordering::Release);
-                match illness {
-                    Illness::Unreadable => self.disk.errors.count(ErrorKind::Read),
-                    Illness::Lost => self.disk.errors.count(ErrorKind::Write),
-                    // Counted where they were noticed.
-                    Illness::NoSpace { .. } | Illness::Stuck | Illness::Closed(_) => {}
-                }
                 tracing::error!(instance, reason = %illness, "disk tier is out of use; serving from memory");
                 let left_out = self.disk.queue.clear();
                 self.disk.errors.add(ErrorKind::Write, left_out as u64);
