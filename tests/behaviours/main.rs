@@ -1,1 +1,5 @@
-fn main() {}
+//! What the whole program does, seen from outside: a file per subject, the most basic first.
+
+// Real parts beside the node, from their packages.
+mod parts_curl;
+mod parts_nginx;

@@ -5,7 +5,9 @@
 
 pub mod certificates;
 pub mod client;
+pub mod curl;
 pub mod edge;
+pub mod nginx;
 pub mod origin;
 pub mod parts;
 pub mod scrape;
