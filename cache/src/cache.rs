@@ -4,7 +4,6 @@
 //! `policy`'s; bytes are the store's; this file asks them in the right order.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -14,17 +13,16 @@ use crate::directory::{Directory, Record, Varied};
 use crate::fill::collapse::Candidate;
 use crate::fill::{FillHead, FillKey, FillPermit, Fills, HitForMiss, Join, Waiter};
 use crate::head::{self, StoredHead};
-use crate::invalidate::{Live, Local, Position, PurgeState, ScopeHash, TargetScopes, Watermark};
+use crate::invalidate::{Live, Local, PurgeState, Scope, ScopeHash, TargetScopes, Watermark};
 use crate::policy::{self, Cause, Judgement, Options, RequestFacts, Storable, Verdict};
 use crate::store::{CHUNK_BYTES, Part, Presence, Store, StoreKey, Tier};
 use crate::variant;
 use crate::{CacheKey, Clock, Millis};
 
 /// The cache. Shared by all cores; every method is short and holds no lock across an await.
-#[derive(Debug)]
 pub struct Cache {
     /// What is stored and where.
-    pub directory: Directory,
+    pub directory: Arc<Directory>,
     /// Bytes.
     pub store: Arc<dyn Store>,
     /// Purges in force.
@@ -38,7 +36,12 @@ pub struct Cache {
     /// Time.
     pub clock: Arc<dyn Clock>,
     pub(crate) hit_for_miss: HitForMiss,
-    objects: AtomicU64,
+}
+
+impl std::fmt::Debug for Cache {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cache").field("stored", &self.directory.len()).finish_non_exhaustive()
+    }
 }
 
 /// A request, as the cache looks at it.
@@ -94,14 +97,13 @@ pub struct Loaded {
 }
 
 impl Cache {
-    /// A cache over its parts. `first_object` is the first object id of this boot.
+    /// A cache over its parts.
     pub fn new(
-        directory: Directory,
+        directory: Arc<Directory>,
         store: Arc<dyn Store>,
         live: Arc<Live>,
         budget: Budget,
         clock: Arc<dyn Clock>,
-        first_object: u64,
     ) -> Arc<Self> {
         Arc::new(Self {
             directory,
@@ -112,7 +114,6 @@ impl Cache {
             budget,
             clock,
             hit_for_miss: HitForMiss::default(),
-            objects: AtomicU64::new(first_object),
         })
     }
 
@@ -142,7 +143,7 @@ impl Cache {
             && *purges == PurgeState::default()
         {
             // Compared with everything up to here: the next lookup need not do it again.
-            self.directory.amend(&record.key, record.head, |record| record.checked = in_force);
+            self.directory.stamp(&record.key, record.head, in_force);
         }
         let purges = purges.unwrap_or_default();
         let stored = record.as_ref().map(|record| (&record.fresh, record.stale_since));
@@ -290,7 +291,7 @@ impl Cache {
         }
         let body: &[Bytes] = if base.inline { std::slice::from_ref(inline) } else { &[] };
         let (block, head_bytes) = head::encode(merged.status, &merged.headers, body)?;
-        let head_id = self.next_object();
+        let head_id = self.next_object(&base.key);
         self.store.put(StoreKey { object: head_id, part: Part::Head }, block);
         let mut tags = base.tags.to_vec();
         tags.extend(storable.tags.iter().filter(|tag| !base.tags.contains(tag)));
@@ -315,23 +316,42 @@ impl Cache {
         self.local.invalidate(url);
     }
 
+    /// How many responses some scopes select, and the bytes of their content, by tags alone: other
+    /// scopes need the URL of a record, which is not kept. `true` beside them: nothing was left
+    /// out.
+    pub fn estimate(&self, scopes: &[ScopeHash]) -> (u64, u64, bool) {
+        let everything = ScopeHash::of(&Scope::Everything, None);
+        let all = scopes.contains(&everything);
+        let (mut responses, mut bytes) = (0, 0);
+        self.directory.each(|record| {
+            let selected = |tag: &u64| scopes.contains(&ScopeHash::of_tag(*tag));
+            if all || record.tags.iter().any(selected) {
+                responses += 1;
+                bytes += record.length;
+            }
+        });
+        (responses, bytes, all)
+    }
+
     /// Drops a record whose bytes are gone.
     pub fn forget(&self, record: &Record) {
         self.directory.forget(&record.key, record.head);
     }
 
     pub(crate) fn publish(&self, record: Record) {
-        let replaced = self.directory.publish(record);
-        if let Some(old) = replaced.filter(|old| old.inline) {
+        // A variant that was fetched later is never replaced: if a purge selects it, the purge
+        // selects what was fetched before it, too.
+        let published = self.directory.publish(record, |_| false);
+        for old in published.freed.iter().filter(|old| old.inline) {
             // Readers of an inline body hold it already. Chunks of a large one may still be read;
             // they age out.
             self.store.forget(StoreKey { object: old.head, part: Part::Head });
         }
     }
 
-    /// A new object id.
-    pub(crate) fn next_object(&self) -> u64 {
-        self.objects.fetch_add(1, Ordering::Relaxed)
+    /// A new object id for something stored under `key`.
+    pub(crate) fn next_object(&self, key: &CacheKey) -> u64 {
+        self.directory.allocate(key)
     }
 
     /// Whether a stale response may stand in for an error of the origin.
@@ -354,12 +374,6 @@ impl Cache {
             let selected = variant::selected_hash(request.key, &vary, request.headers);
             Arc::new(Varied { vary, selected })
         })
-    }
-
-    /// The position up to which every record has been compared with the ledger: entries at or
-    /// below may be compacted away.
-    pub fn oldest_position(&self) -> Position {
-        self.directory.oldest_position()
     }
 }
 

@@ -39,7 +39,7 @@ use crate::filter::{Action, Caching, Context, RequestHead};
 use crate::journal::{CacheOutcome, Journal};
 use crate::node::{Shared, Worker, World};
 use crate::origin::OriginReply;
-use crate::respond::fields::Forward;
+use crate::respond::cache_status::Forward;
 use crate::respond::{self, Outgoing};
 
 mod answer;
@@ -48,6 +48,7 @@ mod fetch;
 mod outbound;
 mod pass;
 mod purge;
+mod upload;
 
 pub use close::Closing;
 

@@ -1,1 +1,78 @@
-fn main() {}
+//! The command line: arguments and exit codes; nothing else.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use selvedge::node::Node;
+use selvedge::telemetry::log;
+use selvedge::upkeep::cli::{Command, CommandLine, Serve};
+use selvedge::upkeep::config::{Flags, Process, load};
+use selvedge::upkeep::{purge_command, runtime};
+
+/// Fewer page faults and less fragmentation than the system's allocator; measured in `benches/`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    match CommandLine::parse().command {
+        Command::Serve(serve) => run(serve),
+        Command::Demo(_) => fail("the demo is not built yet"),
+        Command::Check(check) => match load(Some(&check.file), &Flags::default(), &Process) {
+            Ok(loaded) => {
+                loaded.warnings.iter().for_each(|warning| eprintln!("{warning}"));
+                println!("{}: valid, {} site(s)", check.file.display(), loaded.config.sites.len());
+                ExitCode::SUCCESS
+            }
+            Err(refused) => fail(&refused.to_string()),
+        },
+        Command::Config { form } => {
+            print!("{}", form.text());
+            ExitCode::SUCCESS
+        }
+        Command::Purge(arguments) => {
+            let runtime = match runtime::control() {
+                Ok(runtime) => runtime,
+                Err(error) => return fail(&error.to_string()),
+            };
+            let outcome = runtime.block_on(purge_command::run(&arguments));
+            if outcome.code == 0 {
+                println!("{}", outcome.message);
+            } else {
+                eprintln!("{}", outcome.message);
+            }
+            ExitCode::from(outcome.code)
+        }
+    }
+}
+
+fn run(serve: Serve) -> ExitCode {
+    if let Err(error) = log::init() {
+        return fail(&error.to_string());
+    }
+    let Serve { config, flags } = serve;
+    let loaded = match load(config.as_deref(), &flags, &Process) {
+        Ok(loaded) => loaded,
+        Err(refused) => return fail(&refused.to_string()),
+    };
+    loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    let mut node = Node::new(loaded.config);
+    if let Some(file) = config {
+        node = node.reread(Box::new(move || reread(&file, &flags)));
+    }
+    match node.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error.to_string()),
+    }
+}
+
+fn reread(file: &PathBuf, flags: &Flags) -> Result<selvedge::upkeep::config::Config, String> {
+    let loaded = load(Some(file), flags, &Process).map_err(|refused| refused.to_string())?;
+    loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    Ok(loaded.config)
+}
+
+fn fail(message: &str) -> ExitCode {
+    eprintln!("{message}");
+    ExitCode::FAILURE
+}

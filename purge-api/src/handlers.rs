@@ -27,8 +27,7 @@ use crate::selector::{BodyError, FieldError, KeyRules, PurgeRequest, mode_name};
 pub struct PurgeApi {
     ledger: Arc<Ledger>,
     rules: RwLock<Arc<dyn KeyRules>>,
-    tokens: Tokens,
-    hosts: KnownHosts,
+    access: RwLock<Arc<(Tokens, KnownHosts)>>,
     estimate: Arc<dyn Estimate>,
     watch: Arc<dyn PurgeWatch>,
     /// Name of this node in answers.
@@ -45,8 +44,8 @@ impl PurgeApi {
         watch: Arc<dyn PurgeWatch>,
         node: String,
     ) -> Self {
-        let (tokens, hosts) = access;
-        Self { ledger, rules: RwLock::new(rules), tokens, hosts, estimate, watch, node }
+        let (rules, access) = (RwLock::new(rules), RwLock::new(Arc::new(access)));
+        Self { ledger, rules, access, estimate, watch, node }
     }
 
     /// The ledger.
@@ -62,9 +61,15 @@ impl PurgeApi {
         Ok(())
     }
 
+    /// Brings other tokens and names in force: a reload.
+    pub fn change_access(&self, tokens: Tokens, hosts: KnownHosts) {
+        *self.access.write() = Arc::new((tokens, hosts));
+    }
+
     /// Recognises a caller: also for routes beside purges.
     pub fn authorize(&self, fields: &HeaderMap, caller: &Caller) -> Result<Authorized, Problem> {
-        self.tokens.authorize(fields, &caller.peer).map_err(|why| {
+        let access = Arc::clone(&self.access.read());
+        access.0.authorize(fields, &caller.peer).map_err(|why| {
             let detail = match why {
                 Unauthorized::Missing => "Send the field Authorization: Bearer TOKEN, once.",
                 Unauthorized::Wrong => "No such token is configured.",
@@ -76,7 +81,7 @@ impl PurgeApi {
 
     /// Refuses what changes something but comes from a browser that was led here.
     pub fn check_intent(&self, fields: &HeaderMap, caller: &Caller) -> Result<(), Problem> {
-        if !caller.is_unix && !self.hosts.knows(fields) {
+        if !caller.is_unix && !self.access.read().1.knows(fields) {
             let detail = "The Host is neither loopback nor configured as a name of this surface.";
             return Err(Problem::new(StatusCode::MISDIRECTED_REQUEST, "Unknown host.", detail)
                 .about("Host"));

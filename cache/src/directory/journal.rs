@@ -1,1 +1,416 @@
-//! To be written.
+//! The directory's memory across restarts: an append-only log and, now and then, a snapshot.
+//!
+//! Shards put changes into a bounded channel and never wait; one thread of its own writes them
+//! in batches. If the channel is full the change is left out and the journal is *dirty*: the
+//! thread makes a snapshot, which makes up for everything. So it does when the log has grown to
+//! a multiple of the last snapshot, and after a write has failed.
+//!
+//! A snapshot of generation *g* is written while the log of generation *g* is already growing.
+//! It may show a record before or after a change that is in that log: the changes of one record
+//! are replayed in their order, so the last one decides either way. Only when the snapshot is
+//! whole, synced and renamed are older files removed.
+//!
+//! Not synced: batches (a directory that is a second old after a loss of power is as good as
+//! any, see [`super::recover`]). Synced: snapshots, epochs, and the log at a clean stop.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::codec::{self, Header, Kind};
+use super::ids::ObjectIds;
+use super::recover::{self, EPOCHS_CLAIMED, Recovered, path_of, write_epoch};
+use super::shard::Change;
+use super::{Directory, Export, Record, files};
+use crate::budget::Budget;
+use crate::invalidate::LedgerId;
+
+/// Changes that may wait for the thread: some three megabytes.
+const CHANGES_MAX: usize = 16_384;
+/// Changes written at once.
+const BATCH_MAX: usize = 1_024;
+/// Bytes of a snapshot that are written at once.
+const PIECE_BYTES: usize = 256 * 1024;
+/// A log shorter than this is not worth a snapshot (tests do not write so much).
+const LOG_BYTES_MIN: u64 = if cfg!(test) { 64 << 10 } else { 16 << 20 };
+/// A log this many times as long as the snapshot before it is.
+const LOG_FACTOR: u64 = 2;
+/// Pause after a failed write.
+const RETRY: Duration = Duration::from_secs(10);
+/// How often the thread looks around when nothing happens.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Where the directory is kept.
+#[derive(Clone, Debug)]
+pub struct Persistence {
+    /// The cache directory; its lock is held.
+    pub dir: PathBuf,
+    /// The ledger that positions in records belong to.
+    pub ledger: LedgerId,
+}
+
+/// A directory with a journal.
+#[derive(Debug)]
+pub struct Journalled {
+    /// The directory, with its recovered records.
+    pub directory: Arc<Directory>,
+    /// Records that came back.
+    pub warm: usize,
+    /// What was not as it should be, for the log.
+    pub note: Option<String>,
+}
+
+/// Trouble of a journal, counted since start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct JournalTroubles {
+    /// Changes that found the channel full: a snapshot made up for them.
+    pub left_out: u64,
+    /// Writes that failed.
+    pub failures: u64,
+}
+
+/// What a shard says to the thread.
+enum Message {
+    Put(Box<Record>),
+    Gone(u64),
+    /// Write what came before, sync, and end.
+    Close,
+}
+
+/// The shards' end.
+#[derive(Debug)]
+pub(super) struct Feed {
+    changes: SyncSender<Message>,
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// A change was left out.
+    dirty: AtomicBool,
+    left_out: AtomicU64,
+    failures: AtomicU64,
+}
+
+impl Feed {
+    /// Puts a change into the channel, or leaves it out and asks for a snapshot.
+    pub(super) fn note(&self, change: Change<'_>) {
+        let message = match change {
+            Change::Put(record) => Message::Put(Box::new(record.clone())),
+            Change::Gone(head) => Message::Gone(head),
+        };
+        if let Err(TrySendError::Full(_)) = self.changes.try_send(message) {
+            self.shared.left_out.fetch_add(1, Ordering::Relaxed);
+            self.shared.dirty.store(true, Ordering::Release);
+        }
+    }
+
+    /// Ends the thread and waits for it.
+    pub(super) fn close(&self) {
+        let Some(thread) = self.thread.lock().take() else { return };
+        // If the thread has ended already there is nobody to tell.
+        let _ = self.changes.send(Message::Close);
+        if thread.join().is_err() {
+            tracing::error!("the directory's journal thread died");
+        }
+    }
+
+    /// What was counted.
+    pub(super) fn troubles(&self) -> JournalTroubles {
+        JournalTroubles {
+            left_out: self.shared.left_out.load(Ordering::Relaxed),
+            failures: self.shared.failures.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// Recovers a directory and starts its journal.
+pub(super) fn open(budget: &Budget, persistence: Persistence) -> io::Result<Journalled> {
+    let Persistence { dir, ledger } = persistence;
+    let mut recovered = recover::recover(&dir, ledger)?;
+    let ids = Arc::new(ObjectIds::new(recovered.epoch));
+    let (changes, receiver) = sync_channel(CHANGES_MAX);
+    let shared = Arc::new(Shared::default());
+    let log = Log::open(&dir, ledger, &recovered)?;
+    let thread = Mutex::new(None);
+    let feed = Feed { changes, shared: shared.clone(), thread };
+
+    // Filled before the journal is attached: what came from the files need not go back.
+    let mut directory = Directory::new(budget, ids.clone(), None);
+    // In the order of their making, so that the newest variant is found first.
+    recovered.records.sort_unstable_by_key(|record| record.head);
+    for record in std::mem::take(&mut recovered.records) {
+        directory.publish(record, |_| false);
+    }
+    let warm = directory.len();
+    directory.journal = Some(feed);
+    let directory = Arc::new(directory);
+    let writer = JournalWriter {
+        log,
+        dir,
+        directory: Arc::downgrade(&directory),
+        ids,
+        shared,
+        unclaimed_epoch: recovered.epoch + EPOCHS_CLAIMED,
+        retry_at: None,
+        snapshot_at: None,
+        closing: false,
+        batch: Vec::new(),
+    };
+    let handle = std::thread::Builder::new()
+        .name("directory-journal".to_owned())
+        .spawn(move || writer.run(&receiver))?;
+    if let Some(feed) = &directory.journal {
+        *feed.thread.lock() = Some(handle);
+    }
+    Ok(Journalled { directory, warm, note: recovered.note })
+}
+
+/// The log that is being written.
+struct Log {
+    file: File,
+    ledger: LedgerId,
+    epoch: u64,
+    generation: u64,
+    bytes: u64,
+    snapshot_bytes: u64,
+}
+
+impl Log {
+    /// Continues the newest log, or begins one.
+    fn open(dir: &Path, ledger: LedgerId, recovered: &Recovered) -> io::Result<Self> {
+        let Recovered { epoch, generation, snapshot_bytes, .. } = *recovered;
+        if let Some((path, bytes)) = &recovered.log {
+            let file = OpenOptions::new().append(true).open(path)?;
+            return Ok(Self { file, ledger, epoch, generation, bytes: *bytes, snapshot_bytes });
+        }
+        let mut log = Self::begin(dir, ledger, epoch, generation.max(1))?;
+        log.snapshot_bytes = snapshot_bytes;
+        Ok(log)
+    }
+
+    fn begin(dir: &Path, ledger: LedgerId, epoch: u64, generation: u64) -> io::Result<Self> {
+        let header = Header { kind: Kind::Log, generation, ledger, epoch }.encode();
+        let path = path_of(dir, generation, Kind::Log);
+        let mut file = OpenOptions::new().append(true).create(true).open(path)?;
+        file.set_len(0)?;
+        file.write_all(&header)?;
+        let bytes = header.len() as u64;
+        Ok(Self { file, ledger, epoch, generation, bytes, snapshot_bytes: 0 })
+    }
+
+    /// Appends whole frames; after an error nothing of them stays.
+    fn append(&mut self, frames: &[u8]) -> io::Result<()> {
+        if let Err(error) = self.file.write_all(frames) {
+            // A torn frame in the middle would hide all that follows it.
+            self.file.set_len(self.bytes)?;
+            return Err(error);
+        }
+        self.bytes += frames.len() as u64;
+        Ok(())
+    }
+
+    fn wants_snapshot(&self) -> bool {
+        self.bytes > LOG_BYTES_MIN.max(LOG_FACTOR * self.snapshot_bytes)
+    }
+}
+
+/// The thread.
+struct JournalWriter {
+    log: Log,
+    dir: PathBuf,
+    directory: Weak<Directory>,
+    ids: Arc<ObjectIds>,
+    shared: Arc<Shared>,
+    /// The first epoch that is not claimed.
+    unclaimed_epoch: u64,
+    /// A write failed: nothing is written until then, and then a snapshot is made.
+    retry_at: Option<Instant>,
+    /// When the last snapshot was begun.
+    snapshot_at: Option<Instant>,
+    /// [`Message::Close`] has come.
+    closing: bool,
+    batch: Vec<u8>,
+}
+
+impl JournalWriter {
+    fn run(mut self, changes: &Receiver<Message>) {
+        while !self.closing {
+            let first = match changes.recv_timeout(TICK) {
+                Ok(message) => Some(message),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
+            self.write_batch(first.into_iter().chain(changes.try_iter()));
+            self.claim_epochs();
+            if self.due() {
+                self.snapshot(changes);
+            }
+        }
+        if let Err(error) = self.log.file.sync_all() {
+            self.failed("sync", &error);
+        }
+    }
+
+    /// Writes up to a batch.
+    fn write_batch(&mut self, messages: impl Iterator<Item = Message>) {
+        self.batch.clear();
+        for message in messages.take(BATCH_MAX) {
+            match message {
+                Message::Put(record) => codec::put(&mut self.batch, &record),
+                Message::Gone(head) => codec::gone(&mut self.batch, head),
+                Message::Close => {
+                    self.closing = true;
+                    break;
+                }
+            }
+        }
+        // While retrying, changes are left to the snapshot that is to come.
+        if self.retry_at.is_none()
+            && !self.batch.is_empty()
+            && let Err(error) = self.log.append(&self.batch)
+        {
+            self.failed("write", &error);
+        }
+    }
+
+    fn due(&self) -> bool {
+        if let Some(at) = self.retry_at {
+            return self.closing || Instant::now() >= at;
+        }
+        let lately = self.snapshot_at.is_some_and(|begun| begun.elapsed() < RETRY);
+        let dirty = self.shared.dirty.load(Ordering::Acquire);
+        (dirty && (!lately || self.closing)) || self.log.wants_snapshot()
+    }
+
+    /// Begins a new generation. Changes that come meanwhile go to its log.
+    fn snapshot(&mut self, changes: &Receiver<Message>) {
+        let Some(directory) = self.directory.upgrade() else { return };
+        self.retry_at = None;
+        self.snapshot_at = Some(Instant::now());
+        // Cleared first: a change that is left out from here on asks for another snapshot.
+        self.shared.dirty.store(false, Ordering::Release);
+        let Log { ledger, epoch, generation, .. } = self.log;
+        let generation = generation + 1;
+        let aside = path_of(&self.dir, generation, Kind::Snapshot).with_extension("snapshot.new");
+        let header = Header { kind: Kind::Snapshot, generation, ledger, epoch };
+        match self.try_snapshot(&directory, changes, header, &aside) {
+            Ok(()) => self.remove_older(),
+            Err(error) => {
+                // It may be what fills the disk.
+                let _ = fs::remove_file(&aside);
+                self.failed("snapshot", &error);
+            }
+        }
+    }
+
+    fn try_snapshot(
+        &mut self,
+        directory: &Directory,
+        changes: &Receiver<Message>,
+        header: Header,
+        aside: &Path,
+    ) -> io::Result<()> {
+        let Header { ledger, epoch, generation, .. } = header;
+        self.log = Log::begin(&self.dir, ledger, epoch, generation)?;
+        let mut snapshot = SnapshotFile::begin(aside, header)?;
+        directory.export(|step| match step {
+            Export::Record(record) => snapshot.add(record),
+            Export::Unlocked => {
+                snapshot.write_if_large();
+                if !self.closing {
+                    self.write_batch(changes.try_iter());
+                }
+            }
+        });
+        self.log.snapshot_bytes = snapshot.finish()?;
+        let path = path_of(&self.dir, generation, Kind::Snapshot);
+        fs::rename(aside, &path)?;
+        files::sync_dir_of(&path)
+    }
+
+    /// Removes the files of older generations; what cannot be removed is tried again next time.
+    fn remove_older(&self) {
+        for generation in (1..self.log.generation).rev() {
+            let log = fs::remove_file(path_of(&self.dir, generation, Kind::Log));
+            let snapshot = fs::remove_file(path_of(&self.dir, generation, Kind::Snapshot));
+            if log.is_err() && snapshot.is_err() {
+                break;
+            }
+        }
+    }
+
+    /// Claims further epochs while the present one is not the last claimed.
+    fn claim_epochs(&mut self) {
+        let wanted = self.ids.epoch() + EPOCHS_CLAIMED;
+        if wanted <= self.unclaimed_epoch {
+            return;
+        }
+        match write_epoch(&self.dir, wanted) {
+            Ok(()) => self.unclaimed_epoch = wanted,
+            Err(error) => self.failed("epoch", &error),
+        }
+    }
+
+    /// One line per failure; failures are at least [`RETRY`] apart.
+    fn failed(&mut self, what: &str, error: &io::Error) {
+        self.shared.failures.fetch_add(1, Ordering::Relaxed);
+        self.retry_at = Some(Instant::now() + RETRY);
+        tracing::error!(dir = %self.dir.display(), what, %error, "cannot journal the directory");
+    }
+}
+
+/// A snapshot that is being written; the first error is kept for the end.
+struct SnapshotFile {
+    file: File,
+    piece: Vec<u8>,
+    count: u64,
+    bytes: u64,
+    error: Option<io::Error>,
+}
+
+impl SnapshotFile {
+    fn begin(path: &Path, header: Header) -> io::Result<Self> {
+        let piece = header.encode().to_vec();
+        Ok(Self { file: File::create(path)?, piece, count: 0, bytes: 0, error: None })
+    }
+
+    fn add(&mut self, record: &Record) {
+        codec::put(&mut self.piece, record);
+        self.count += 1;
+    }
+
+    fn write_if_large(&mut self) {
+        if self.piece.len() >= PIECE_BYTES {
+            self.write();
+        }
+    }
+
+    fn write(&mut self) {
+        if self.error.is_none() {
+            self.error = self.file.write_all(&self.piece).err();
+        }
+        self.bytes += self.piece.len() as u64;
+        self.piece.clear();
+    }
+
+    fn finish(mut self) -> io::Result<u64> {
+        codec::end(&mut self.piece, self.count);
+        self.write();
+        match self.error {
+            Some(error) => Err(error),
+            None => self.file.sync_all().map(|()| self.bytes),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,7 @@ use http::{HeaderMap, StatusCode};
 use super::FailureCode;
 use super::machine::WINDOW_CHUNKS;
 use super::progress::{Fill, FillHead, HeadOutcome};
+use crate::Millis;
 use crate::budget::{Class, Permit};
 use crate::cache::Cache;
 use crate::directory::{Record, Varied};
@@ -16,7 +17,6 @@ use crate::head;
 use crate::invalidate::Watermark;
 use crate::policy::Storable;
 use crate::store::{CHUNK_BYTES, Health, INLINE_BYTES_MAX, Part, StoreKey};
-use crate::{Clock as _, Millis};
 
 /// How far a fill runs ahead of its fastest reader when what it fetches can be kept nowhere.
 const AHEAD_BYTES_MAX: u64 = (WINDOW_CHUNKS as u64 / 2) * CHUNK_BYTES as u64;
@@ -86,7 +86,7 @@ impl FillPermit {
             tags_overflow: storable.tags_overflow,
             varied,
             fresh: storable.fresh,
-            object: inner.cache.next_object(),
+            object: inner.cache.next_object(&inner.fill.key().key),
         });
         inner.cache.hit_for_miss.forget(&inner.fill.key().key);
         inner.fill.settle(HeadOutcome::Head(Arc::clone(&head)));
@@ -234,7 +234,8 @@ impl FillWriter {
             return Err(PublishError::TooLarge);
         }
         let inline = whole.is_some();
-        let head_id = if inline { self.head.object } else { cache.next_object() };
+        let head_id =
+            if inline { self.head.object } else { cache.next_object(&inner.fill.key().key) };
         let pieces = whole.unwrap_or_default();
         let (block, head_bytes) = head::encode(self.head.status, &self.head.headers, &pieces)
             .ok_or(PublishError::TooLarge)?;
@@ -260,7 +261,7 @@ impl FillWriter {
         Ok(record)
     }
 
-    const fn chunk_key(&self, number: u32) -> StoreKey {
+    fn chunk_key(&self, number: u32) -> StoreKey {
         StoreKey { object: self.head.object, part: Part::Chunk(number) }
     }
 

@@ -42,6 +42,13 @@ impl ScopeHash {
     }
 }
 
+impl ScopeHash {
+    /// The scope of a tag, for all sites, from the hash that records keep.
+    pub fn of_tag(tag: u64) -> Self {
+        RawScope(tag).at(0)
+    }
+}
+
 /// Hash of a site's name.
 pub fn site_hash(site: &str) -> u64 {
     hash64(0x51, &[site.as_bytes()])

@@ -167,7 +167,8 @@ mod tests {
     #[test]
     fn s4_2_1_the_order_of_sources() {
         use Source::{Explicit, Heuristic, None};
-        let table: &[(&[(&str, &str)], (u32, Source))] = &[
+        type Row = (&'static [(&'static str, &'static str)], (u32, Source));
+        let table: &[Row] = &[
             (&[("cache-control", "max-age=1, s-maxage=3600")], (3600, Explicit)),
             (&[("cache-control", "max-age=9"), ("expires", "@-10")], (9, Explicit)),
             (&[("cache-control", "max-age=0"), ("expires", "@10")], (0, Explicit)),
@@ -179,8 +180,7 @@ mod tests {
             (&[], (0, None)),
         ];
         for (fields, want) in table {
-            let fields: Vec<(&'static str, &str)> = fields.to_vec();
-            assert_eq!(life(&fields), *want, "{fields:?}");
+            assert_eq!(life(fields), *want, "{fields:?}");
         }
     }
 

@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 
 use super::MethodClass;
 use super::tags;
+use crate::invalidate::TargetScopes;
 use crate::invalidate::scope::tag_hash;
 
 /// Path and query of a URL on the request's own host.
@@ -22,8 +23,8 @@ pub struct Target {
     pub query: Option<String>,
 }
 
-/// Groups named by one response, at most: beyond, the field is ignored as a whole would be unsafe
-/// and so the first ones are taken.
+/// Groups taken from one response; what comes after these is not invalidated. Bounds what one
+/// answer to an unsafe method can cost.
 pub const GROUPS_MAX: usize = 128;
 
 /// Whether an exchange invalidates. `status` is `None` when the request was sent and the answer
@@ -33,15 +34,28 @@ pub fn invalidates(method: MethodClass, status: Option<StatusCode>) -> bool {
         && status.is_none_or(|status| status.is_success() || status.is_redirection())
 }
 
-/// The further URLs that a response invalidates, besides the request's own target.
-///
-/// `host` is the request's normalised host (with port unless it is the default), `path` its path:
-/// relative references count from there.
-pub fn further_targets(host: &str, path: &str, headers: &HeaderMap) -> SmallVec<[Target; 2]> {
-    [LOCATION, CONTENT_LOCATION]
+/// Path and query of the further URLs that a response invalidates, besides the request's own
+/// target. The host of `target` carries its port unless it is the default; relative references
+/// count from its path. The caller normalises them as it normalises requests.
+pub fn same_host_targets(
+    target: &TargetScopes<'_>,
+    headers: &HeaderMap,
+) -> impl Iterator<Item = (String, Option<String>)> {
+    let found: SmallVec<[Target; 2]> = [LOCATION, CONTENT_LOCATION]
         .iter()
-        .filter_map(|name| resolve(host, path, headers.get(name)?.to_str().ok()?))
-        .collect()
+        .filter_map(|name| resolve(target.host, target.path, headers.get(name)?.to_str().ok()?))
+        .collect();
+    found.into_iter().map(|target| (target.path, target.query))
+}
+
+/// Whether `Content-Location` names the request's own target: such a response to POST may stand
+/// for a later GET (RFC 9110 §9.3.3). Compared as resolved text; what differs only in a way that
+/// the site would normalise counts as different.
+pub fn is_own_target(host: &str, own: &Target, headers: &HeaderMap) -> bool {
+    let mut lines = headers.get_all(CONTENT_LOCATION).iter();
+    let (Some(line), None) = (lines.next(), lines.next()) else { return false };
+    let named = line.to_str().ok().filter(|reference| !reference.is_empty());
+    named.and_then(|reference| resolve(host, &own.path, reference)).as_ref() == Some(own)
 }
 
 /// Tag hashes of `Cache-Group-Invalidation` (RFC 9875 §3), which counts in answers to unsafe
@@ -144,11 +158,14 @@ mod tests {
 
     use super::*;
 
+    fn target<'a>(host: &'a str, path: &'a str) -> TargetScopes<'a> {
+        TargetScopes { site: "s", host, path, query: None }
+    }
+
     fn further(reference: &str) -> Option<(String, Option<String>)> {
         let mut headers = HeaderMap::new();
         headers.insert(LOCATION, HeaderValue::from_str(reference).expect("test value"));
-        let targets = further_targets("h.example", "/a/b", &headers);
-        targets.into_iter().next().map(|t| (t.path, t.query))
+        same_host_targets(&target("h.example", "/a/b"), &headers).next()
     }
 
     #[test]
@@ -167,7 +184,8 @@ mod tests {
 
     #[test]
     fn s4_4_references_are_resolved_on_the_same_host() {
-        let table: &[(&str, Option<(&str, Option<&str>)>)] = &[
+        type Row = (&'static str, Option<(&'static str, Option<&'static str>)>);
+        let table: &[Row] = &[
             ("/x", Some(("/x", None))),
             ("/x?y=1#z", Some(("/x", Some("y=1")))),
             ("c", Some(("/a/c", None))),
@@ -198,8 +216,21 @@ mod tests {
     fn s4_4_a_host_with_port_is_compared_with_it() {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_LOCATION, HeaderValue::from_static("http://h:81/x"));
-        assert_eq!(further_targets("h:81", "/", &headers).len(), 1);
-        assert_eq!(further_targets("h", "/", &headers).len(), 0);
+        assert_eq!(same_host_targets(&target("h:81", "/"), &headers).count(), 1);
+        assert_eq!(same_host_targets(&target("h", "/"), &headers).count(), 0);
+    }
+
+    #[test]
+    fn r9110_9_3_3_content_location_of_the_own_target() {
+        let own = Target { path: "/a/b".into(), query: Some("q".into()) };
+        let is_own = |reference: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_LOCATION, HeaderValue::from_static(reference));
+            is_own_target("h", &own, &headers)
+        };
+        assert!(is_own("/a/b?q") && is_own("b?q") && is_own("https://h/a/b?q"));
+        assert!(!is_own("/a/b") && !is_own("//i/a/b?q") && !is_own(""));
+        assert!(!is_own_target("h", &own, &HeaderMap::new()));
     }
 
     #[test]
@@ -215,8 +246,8 @@ mod tests {
             if let Ok(value) = HeaderValue::from_str(&reference) {
                 let mut headers = HeaderMap::new();
                 headers.insert(LOCATION, value);
-                for target in further_targets("h", "/a", &headers) {
-                    proptest::prop_assert!(target.path.starts_with('/'));
+                for (path, _) in same_host_targets(&target("h", "/a"), &headers) {
+                    proptest::prop_assert!(path.starts_with('/'));
                 }
             }
         }

@@ -174,7 +174,8 @@ impl Fresh {
 
     /// Seconds of freshness left; negative once stale.
     pub const fn ttl_at(&self, now: Millis) -> i64 {
-        self.lifetime_s as i64 - self.age_at(now) as i64
+        // An age is below 2^32 + 2^64 / 1000 seconds: the sign bit is free.
+        self.lifetime_s as i64 - self.age_at(now).cast_signed()
     }
 }
 
@@ -194,6 +195,10 @@ pub struct OriginResponse<'a> {
 /// Proof that a response may be stored: only [`storable::storable`] makes one, and a fill cannot
 /// keep bytes without it.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(
+    clippy::manual_non_exhaustive,
+    reason = "the private field is the proof, inside the crate too"
+)]
 pub struct Storable {
     /// The compact record.
     pub fresh: Fresh,

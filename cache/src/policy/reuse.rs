@@ -174,9 +174,9 @@ fn ttl(fresh: &Fresh, stale_since: Millis, purges: &PurgeState, now: Millis) -> 
     let stale_at = stale_at(fresh, stale_since, purges);
     if now < stale_at {
         // Rounded up: the age is rounded down.
-        stale_at.since_ms(now).div_ceil(1000) as i64
+        stale_at.since_ms(now).div_ceil(1000).cast_signed()
     } else {
-        -((now.since_ms(stale_at) / 1000) as i64)
+        -(now.since_ms(stale_at) / 1000).cast_signed()
     }
 }
 

@@ -1,7 +1,7 @@
 //! May a response be stored, and what must be remembered of it (RFC 9111 §3).
 //!
 //! The clauses are asked in an order from cheap to dear; the first that forbids gives the reason.
-//! At the end a second opinion is heard ([`super::second_opinion`]); the stricter of both holds.
+//! At the end a second opinion is heard (`second_opinion`); the stricter of both holds.
 
 use http::StatusCode;
 use http::header::{HeaderMap, SET_COOKIE};
@@ -30,6 +30,33 @@ pub fn storable(
     options: &Options,
 ) -> Result<Storable, NotStorable> {
     request_allows(request)?;
+    response_allows(request, response, options)
+}
+
+/// A successful response to POST that stands for a later GET of the same URL (RFC 9110 §9.3.3):
+/// its `Content-Location` is the request's own target ([`super::invalidation::is_own_target`])
+/// and its freshness is explicit. The POST itself invalidates the target first.
+pub fn storable_post(
+    request: &RequestFacts,
+    response: &OriginResponse<'_>,
+    content_location_is_target: bool,
+    options: &Options,
+) -> Result<Storable, NotStorable> {
+    if !content_location_is_target || response.status != StatusCode::OK {
+        return Err(NotStorable::Method);
+    }
+    let as_get = RequestFacts { method: MethodClass::Get, has_body: false, ..*request };
+    request_allows(&as_get)?;
+    let stored = response_allows(&as_get, response, options)?;
+    let fresh = stored.fresh.has(flag::EXPLICIT) && stored.fresh.lifetime_s > 0;
+    if fresh { Ok(stored) } else { Err(NotStorable::NoFreshness) }
+}
+
+fn response_allows(
+    request: &RequestFacts,
+    response: &OriginResponse<'_>,
+    options: &Options,
+) -> Result<Storable, NotStorable> {
     if !storable_status(response.status) {
         return Err(NotStorable::Status);
     }
@@ -156,9 +183,8 @@ fn record(
     let s_maxage_binds =
         d.s_maxage_s.is_some() && !(options.stale_beside_s_maxage && windows_named);
     let must_revalidate = d.must_revalidate || d.proxy_revalidate || s_maxage_binds;
-    let window = |named: Option<u32>, default: u32| match must_revalidate || d.no_cache {
-        true => 0,
-        false => named.unwrap_or(default),
+    let window = |named: Option<u32>, default: u32| {
+        if must_revalidate || d.no_cache { 0 } else { named.unwrap_or(default) }
     };
     let etag = EntityTag::of_head(response.headers);
     let guessed = matches!(lifetime.source, Source::Heuristic | Source::Default);

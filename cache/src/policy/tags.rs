@@ -5,7 +5,7 @@
 //! purge that never selects, so whatever cannot be kept raises `overflow`, and then every tag
 //! purge selects the response.
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use sfv::{BareItem, List, ListEntry, Parser};
 
 use crate::invalidate::scope::tag_hash;
@@ -62,7 +62,9 @@ impl Tags {
     /// purge of a tag that the bytes were fetched under must still select them.
     #[must_use]
     pub fn union(mut self, older: &[u64], older_overflow: bool, tags_max: usize) -> Self {
-        older.iter().for_each(|hash| self.insert(*hash, tags_max));
+        for hash in older {
+            self.insert(*hash, tags_max);
+        }
         self.overflow |= older_overflow;
         self
     }
@@ -71,7 +73,7 @@ impl Tags {
 /// The strings of a structured list; a field that cannot be parsed is ignored, as are members
 /// that are no strings (RFC 9875 §2, RFC 9651 §4.2).
 pub(super) fn groups(headers: &HeaderMap, name: &str) -> Vec<String> {
-    let lines: Vec<&[u8]> = headers.get_all(name).iter().map(|line| line.as_bytes()).collect();
+    let lines: Vec<&[u8]> = headers.get_all(name).iter().map(HeaderValue::as_bytes).collect();
     if lines.is_empty() {
         return Vec::new();
     }
@@ -91,8 +93,6 @@ pub(super) fn groups(headers: &HeaderMap, name: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     fn read(fields: &[(&'static str, &'static [u8])], tags_max: usize) -> Tags {

@@ -6,7 +6,7 @@
 //! Architecture 1.0): `Cache-Control` syntax with `;target` behind a directive, which then speaks
 //! only to the surrogate of that name, and `max-age=600+300` for a stale-while-revalidate window.
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use sfv::{BareItem, Dictionary, ListEntry, Parser};
 
 use super::Options;
@@ -63,7 +63,7 @@ fn dictionary(headers: &HeaderMap, name: &HeaderName) -> Option<Directives> {
 
 /// All lines as one list (RFC 9651 §4.2).
 fn joined(headers: &HeaderMap, name: &HeaderName) -> Vec<u8> {
-    let lines: Vec<&[u8]> = headers.get_all(name).iter().map(|line| line.as_bytes()).collect();
+    let lines: Vec<&[u8]> = headers.get_all(name).iter().map(HeaderValue::as_bytes).collect();
     lines.join(&b", "[..])
 }
 
@@ -173,8 +173,6 @@ fn split(bytes: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     fn read(fields: &[(&'static str, &str)]) -> Effective {

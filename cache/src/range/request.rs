@@ -152,6 +152,7 @@ mod tests {
         parse_value(value.as_bytes(), 4).map(|set| set.resolve(length))
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "compared with what `resolve` gives")]
     fn satisfiable(ranges: &[(u64, u64)]) -> Option<Resolved> {
         let ranges = ranges.iter().map(|(first, last)| ByteRange { first: *first, last: *last });
         Some(Resolved::Satisfiable(ranges.collect()))

@@ -39,7 +39,7 @@ pub fn wanted_hash(key: &CacheKey, vary: &Vary, request: &HeaderMap) -> Option<[
     let mut joined = Buffer::new();
     normalize::join_lines(&ACCEPT_LANGUAGE, request, &mut joined);
     let mut items = weighted(&joined)?;
-    items.sort_unstable_by(|a, b| b.q.cmp(&a.q));
+    items.sort_unstable_by_key(|item| std::cmp::Reverse(item.q));
     let [first, rest @ ..] = items.as_slice() else { return None };
     let alone = first.q > 0 && rest.first().is_none_or(|second| second.q < first.q);
     (alone && is_tag(first.name)).then(|| with_language(key, vary, request, first.name))

@@ -7,7 +7,7 @@
 //! through weights. `Cookie` is no list: its lines join with `; ` and are otherwise untouched.
 //! A value that cannot be read as its field's grammar is treated as an unknown list.
 //!
-//! Each form starts with a byte of its own ([`PLAIN`], [`WEIGHTED`]), so that a value that failed
+//! Each form starts with a byte of its own (`PLAIN`, `WEIGHTED`), so that a value that failed
 //! to parse can never look like one that did.
 
 use http::header::{ACCEPT_ENCODING, ACCEPT_LANGUAGE, COOKIE};
@@ -263,18 +263,9 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn any_value_is_hashed_and_a_changed_letter_changes_the_hash(
-            bytes in proptest::collection::vec(0x20u8..0x7f, 1..60),
-            at in 0usize..60,
-        ) {
-            let text = String::from_utf8(bytes.clone()).expect("ASCII");
-            let mut other = bytes.clone();
-            let at = at % other.len();
-            proptest::prop_assume!(other[at].is_ascii_alphanumeric());
-            other[at] = if other[at] == b'z' { b'y' } else { b'z' };
-            proptest::prop_assume!(other != bytes);
-            let other = String::from_utf8(other).expect("ASCII");
-            proptest::prop_assert_ne!(hash("foo", &[&text]), hash("foo", &[&other]));
+        fn a_changed_letter_changes_the_hash(before in "[ -~]{0,30}", after in "[ -~]{0,30}") {
+            let of = |letter: &str| hash("foo", &[&format!("{before}{letter}{after}")]);
+            proptest::prop_assert_ne!(of("y"), of("z"));
         }
 
         #[test]

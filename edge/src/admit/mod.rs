@@ -126,6 +126,17 @@ impl Admitted {
         &self.target
     }
 
+    /// Puts another target in place: a filter rewrote it.
+    pub fn retarget(&mut self, path: &str, query: Option<&str>) -> Result<(), Cause> {
+        let text = match query {
+            Some(query) => format!("{path}?{query}"),
+            None => path.to_owned(),
+        };
+        let target = PathAndQuery::try_from(text).map_err(|_| Cause::Malformed)?;
+        self.target = normal_target(&target)?;
+        Ok(())
+    }
+
     /// What the origin is told about the client.
     pub fn outbound(&self) -> Outbound<'_> {
         Outbound {
@@ -136,6 +147,19 @@ impl Admitted {
             version: self.version,
         }
     }
+}
+
+/// A path and query in the one form that keys, purges and origins see.
+pub fn normal_target(target: &PathAndQuery) -> Result<PathAndQuery, Cause> {
+    if !syntax::is_path_and_query(target.as_str().as_bytes()) {
+        return Err(Cause::Malformed);
+    }
+    normalize::path::normalise(target)
+}
+
+/// A host in the one form that keys, purges and origins see.
+pub fn normal_host(authority: &[u8], scheme: &str) -> Result<String, Cause> {
+    normalize::host::HostPort::normalise_bytes(authority, scheme).map(|host| host.to_string())
 }
 
 /// A request that was not admitted: why, and what is needed to answer and to log it.

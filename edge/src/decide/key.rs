@@ -13,12 +13,9 @@ pub struct NamePattern {
 }
 
 impl NamePattern {
-    /// `name`, or `stem*`.
-    pub fn new(text: &str) -> Self {
-        match text.strip_suffix('*') {
-            Some(stem) => Self { stem: stem.to_owned(), prefix: true },
-            None => Self { stem: text.to_owned(), prefix: false },
-        }
+    /// The parameter `name`, or all whose names begin with it.
+    pub fn new(name: &str, prefix: bool) -> Self {
+        Self { stem: name.to_owned(), prefix }
     }
 
     fn matches(&self, name: &str) -> bool {
@@ -94,7 +91,13 @@ mod tests {
 
     #[test]
     fn each_rule_folds_as_it_says() {
-        let names = |list: &[&str]| list.iter().map(|name| NamePattern::new(name)).collect();
+        let names = |list: &[&str]| {
+            let pattern = |name: &&str| {
+                let stem = name.strip_suffix('*');
+                NamePattern::new(stem.unwrap_or(name), stem.is_some())
+            };
+            list.iter().map(pattern).collect()
+        };
         assert_eq!(fold(&KeyRules::Exact, "b=2&a=1&"), Some("b=2&a=1&".into()));
         assert_eq!(fold(&KeyRules::Sort, "b=2&a=1&b=1"), Some("a=1&b=2&b=1".into()));
         assert_eq!(fold(&KeyRules::DropAll, "a=1"), None);

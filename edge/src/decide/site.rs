@@ -21,6 +21,10 @@ pub struct Site {
     pub hosts: Vec<String>,
     /// Rules of the cache.
     pub cache: Options,
+    /// Stated lifetimes are at least this, in seconds.
+    pub ttl_min_s: Option<u32>,
+    /// Stated lifetimes are at most this, in seconds.
+    pub ttl_max_s: Option<u32>,
     /// What happens to the query.
     pub key: KeyRules,
     /// `Host` towards the origin; `None` passes the client's on.
@@ -103,6 +107,8 @@ mod tests {
             index: SiteIndex(0),
             hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
             cache: Options::default(),
+            ttl_min_s: None,
+            ttl_max_s: None,
             key: KeyRules::Exact,
             origin_host: None,
             purge_from: Vec::new(),

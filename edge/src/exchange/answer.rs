@@ -16,8 +16,9 @@ use crate::filter::{Context, ResponseHead};
 use crate::journal::{CacheOutcome, Journal};
 use crate::node::Shared;
 use crate::origin::OriginReply;
+use crate::respond::cache_status::{CACHE_STATUS, Forward, Provenance, add_cache_status};
 use crate::respond::conditional::{Shape, reshape, shape};
-use crate::respond::fields::{self, Forward, Provenance};
+use crate::respond::fields;
 use crate::respond::synthetic::{self, Notice};
 use crate::respond::{Body, Outgoing};
 
@@ -50,7 +51,7 @@ impl Exchange {
             body
         };
         fields::set_age(&mut headers, judgement.age_s.unwrap_or(0));
-        fields::add_cache_status(&mut headers, &provenance);
+        add_cache_status(&mut headers, &provenance);
         self.journal().cache = outcome;
         self.journal().detail = judgement.cause.token();
         Some(self.shaped(shape, status, headers, body, Some(record.length)))
@@ -102,7 +103,7 @@ impl Exchange {
         if head.fresh.age_at(now) > 0 {
             fields::set_age(&mut headers, head.fresh.age_at(now));
         }
-        fields::add_cache_status(&mut headers, &provenance);
+        add_cache_status(&mut headers, &provenance);
         let (method, asked) = (&self.admitted.method, &self.admitted.headers);
         let shape = match shape(method, asked, head.status, &headers, head.length) {
             // Several parts of a body that still arrives would have to wait for the last of them.
@@ -156,7 +157,7 @@ impl Exchange {
         }
         fields::ensure_date(headers, self.shared.cache.clock.now().unix_s());
         fields::add_via(headers, http::Version::HTTP_11);
-        fields::add_cache_status(headers, provenance);
+        add_cache_status(headers, provenance);
     }
 
     /// How a stored response came to be the answer.
@@ -198,8 +199,8 @@ impl Exchange {
         if let Some(notice) = notice {
             let (status, mut own, content) =
                 synthetic::respond(notice, None, &self.admitted.headers);
-            if let Some(member) = headers.remove(fields::CACHE_STATUS) {
-                own.insert(fields::CACHE_STATUS, member);
+            if let Some(member) = headers.remove(CACHE_STATUS) {
+                own.insert(CACHE_STATUS, member);
             }
             fields::ensure_date(&mut own, self.shared.cache.clock.now().unix_s());
             let is_head = self.admitted.method == Method::HEAD;
@@ -266,7 +267,7 @@ impl Exchange {
             ..Provenance::default()
         };
         fields::ensure_date(&mut headers, self.shared.cache.clock.now().unix_s());
-        fields::add_cache_status(&mut headers, &provenance);
+        add_cache_status(&mut headers, &provenance);
         let chain = error.chain();
         let journal = self.journal();
         journal.cache = CacheOutcome::Error;
@@ -289,7 +290,7 @@ pub(super) fn refused(shared: &Shared, mut journal: Box<Journal>, refused: &Refu
     let (status, mut headers, content) = synthetic::respond(error, None, &accept);
     let own = Provenance { own: true, detail: error.cause.label(), ..Provenance::default() };
     fields::ensure_date(&mut headers, shared.cache.clock.now().unix_s());
-    fields::add_cache_status(&mut headers, &own);
+    add_cache_status(&mut headers, &own);
     journal.cache = CacheOutcome::Error;
     journal.error = Some(error.cause);
     journal.error_chain = Some(error.chain());
@@ -309,7 +310,7 @@ pub(super) fn synthetic(
     let mut headers = head.headers;
     headers.insert(CONTENT_LENGTH, HeaderValue::from(content.len()));
     fields::ensure_date(&mut headers, shared.cache.clock.now().unix_s());
-    fields::add_cache_status(&mut headers, &Provenance { own: true, ..Provenance::default() });
+    add_cache_status(&mut headers, &Provenance { own: true, ..Provenance::default() });
     journal.cache = CacheOutcome::Synthetic;
     let body = if is_head { Body::Empty } else { Body::Inline(content) };
     finished(shared, journal, head.status, headers, body)

@@ -18,7 +18,7 @@ use selvedge_cache::head::StoredHead;
 use selvedge_cache::policy::freshen::{Base, freshen};
 use selvedge_cache::policy::storable::storable;
 use selvedge_cache::policy::validation::{Conditional, ValidationReply, read_reply};
-use selvedge_cache::policy::{NotStorable, OriginResponse};
+use selvedge_cache::policy::{NotStorable, OriginResponse, Storable, flag};
 use tokio::sync::oneshot;
 
 use super::{Exchange, outbound};
@@ -146,7 +146,7 @@ impl Job {
         let response =
             OriginResponse { status: reply.status, headers: &reply.headers, requested, received };
         let storable = match storable(&self.plan.facts, &response, &self.plan.site.cache) {
-            Ok(storable) => storable,
+            Ok(storable) => self.bounded(storable),
             Err(reason) => {
                 tracing::debug!(reason = reason.token(), "not storable");
                 self.hand(reply);
@@ -205,10 +205,22 @@ impl Job {
             self.shared.cache.forget(record);
             return None;
         };
+        let storable = self.bounded(storable);
         let headers = self.stored_fields(&freshened.headers, &storable.omitted_fields, received);
         let merged = StoredHead { status: loaded.head.status, headers };
         let request = self.request(sent);
         self.shared.cache.freshen(&request, record, &loaded.inline, &merged, storable, sent)
+    }
+
+    /// A stated lifetime within the site's bounds.
+    fn bounded(&self, mut storable: Storable) -> Storable {
+        let fresh = &mut storable.fresh;
+        if fresh.has(flag::EXPLICIT) {
+            let site = &self.plan.site;
+            fresh.lifetime_s = fresh.lifetime_s.max(site.ttl_min_s.unwrap_or(0));
+            fresh.lifetime_s = fresh.lifetime_s.min(site.ttl_max_s.unwrap_or(u32::MAX));
+        }
+        storable
     }
 
     /// The fields that are stored: without those that a directive names or that speak to us, with

@@ -7,15 +7,18 @@ use std::sync::Arc;
 
 use http::Method;
 use selvedge_cache::directory::Record;
-use selvedge_cache::policy::{self, MethodClass};
+use selvedge_cache::invalidate::TargetScopes;
+use selvedge_cache::policy;
 
+use super::upload::Upload;
 use super::{Exchange, Reply, outbound};
 use crate::accept::RequestBody;
+use crate::admit;
 use crate::error::{Error, Stage};
 use crate::filter::ResponseHead;
 use crate::journal::CacheOutcome;
 use crate::origin::{OriginReply, Outbound};
-use crate::respond::fields::Provenance;
+use crate::respond::cache_status::Provenance;
 
 /// A failure, and what is stored that might stand in for it.
 type Trouble = (Error, Option<Box<Record>>);
@@ -84,31 +87,31 @@ impl Exchange {
         if body.is_empty() {
             return Outbound::Empty;
         }
-        Outbound::from_client(body, self.plan.site.body_bytes_max, &self.plan.site.filters)
+        let site = &self.plan.site;
+        Outbound::stream(Upload::new(body, site.body_bytes_max, &site.filters))
     }
 
-    /// What an unsafe method's success makes unusable.
+    /// What an unsafe method's success makes unusable, or what the lack of an answer might have.
     fn invalidate(&self, reply: Option<&OriginReply>) {
-        if self.plan.facts.method != MethodClass::Unsafe {
+        let status = reply.map(|reply| reply.status);
+        if !policy::invalidation::invalidates(self.plan.facts.method, status) {
             return;
         }
-        let target = self.plan.scopes(self.admitted.host());
-        match reply {
-            None => self.shared.cache.invalidate_local(target.url()),
-            Some(reply) if reply.status.is_success() || reply.status.is_redirection() => {
-                self.shared.cache.invalidate_local(target.url());
-                for (path, query) in
-                    policy::invalidation::same_host_targets(&target, &reply.headers)
-                {
-                    let also = selvedge_cache::invalidate::TargetScopes {
-                        path: &path,
-                        query: query.as_deref(),
-                        ..target
-                    };
-                    self.shared.cache.invalidate_local(also.url());
-                }
-            }
-            Some(_) => {}
+        let cache = &self.shared.cache;
+        let host = self.admitted.host();
+        let own = self.plan.scopes(host);
+        cache.invalidate_local(own.url());
+        let Some(reply) = reply else { return };
+        for (path, query) in policy::invalidation::same_host_targets(&own, &reply.headers) {
+            let text = match query {
+                Some(query) => format!("{path}?{query}"),
+                None => path,
+            };
+            let Ok(target) = text.parse() else { continue };
+            let Ok(target) = admit::normal_target(&target) else { continue };
+            let target = self.plan.site.key.fold(&target);
+            let scopes = TargetScopes { path: target.path(), query: target.query(), ..own };
+            cache.invalidate_local(scopes.url());
         }
     }
 

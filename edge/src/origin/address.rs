@@ -119,6 +119,12 @@ fn parse(text: &str) -> Result<OriginAddress, &'static str> {
         return Err("it must not carry a user name or a password");
     }
     let (host, port) = split_port(authority)?;
+    let host = if authority.starts_with('[') {
+        let ip: Ipv6Addr = host.parse().map_err(|_| "between [ ] must stand an IPv6 address")?;
+        OriginHost::Ip(ip.into())
+    } else {
+        parse_host(host)?
+    };
     let port = match port {
         None => default_port(tls),
         Some(digits) if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) => {
@@ -126,7 +132,7 @@ fn parse(text: &str) -> Result<OriginAddress, &'static str> {
         }
         Some(_) => return Err("its port must be a number"),
     };
-    Ok(OriginAddress::Net { tls, host: parse_host(host)?, port })
+    Ok(OriginAddress::Net { tls, host, port })
 }
 
 fn parse_socket(path: &str) -> Result<OriginAddress, &'static str> {
@@ -161,9 +167,6 @@ fn split_port(authority: &str) -> Result<(&str, Option<&str>), &'static str> {
 fn parse_host(host: &str) -> Result<OriginHost, &'static str> {
     if let Ok(ip) = host.parse::<IpAddr>() {
         return Ok(OriginHost::Ip(ip));
-    }
-    if host.parse::<Ipv6Addr>().is_err() && host.contains(':') {
-        return Err("its IPv6 address is not valid");
     }
     let bare = host.strip_suffix('.').unwrap_or(host);
     let label_is_fine = |label: &str| {

@@ -22,6 +22,7 @@ use crate::error::{Error, Stage};
 pub mod address;
 pub mod balance;
 pub mod config;
+pub mod fill;
 pub mod health;
 pub mod observe;
 pub mod pool;

@@ -3,9 +3,9 @@
 //! The forwarded head is made anew and never copied: framing is ours alone, one Host, nothing that
 //! belonged to the client's connection (RFC 9110 §7.6.1). The caller has done most of this; doing
 //! it again here means that no path into an origin can forget it. An attempt may be repeated, so
-//! what does not change between attempts is a [`Template`].
+//! what does not change between attempts is a template.
 
-use http::header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
 use http_body::Body as _;
@@ -27,6 +27,8 @@ pub struct OutboundRequest {
     pub headers: HeaderMap,
     /// The content.
     pub body: Outbound,
+    /// The origin to try first, by its place in the pool; `None` leaves it to the balancer.
+    pub preferred: Option<usize>,
 }
 
 /// What all attempts have in common.
@@ -55,9 +57,17 @@ impl OutboundRequest {
 }
 
 impl Template {
-    /// The request for one attempt.
-    pub(super) fn request(&self, host: Option<&HeaderValue>, upload: Upload) -> Request<Upload> {
+    /// The request for one attempt; `last`: the connection shall not serve another one.
+    pub(super) fn request(
+        &self,
+        host: Option<&HeaderValue>,
+        last: bool,
+        upload: Upload,
+    ) -> Request<Upload> {
         let mut headers = self.headers.clone();
+        if last {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         if let Some(host) = host {
             headers.insert(HOST, host.clone());
         }
@@ -79,5 +89,78 @@ impl Template {
         *request.version_mut() = Version::HTTP_11;
         *request.headers_mut() = headers;
         request
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use http_body_util::BodyExt;
+    use tokio::time::Instant;
+
+    fn made(method: Method, headers: &[(&str, &str)], body: Outbound) -> Request<Upload> {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            let name = HeaderName::from_bytes(name.as_bytes()).expect("a name");
+            map.append(name, HeaderValue::from_str(value).expect("a value"));
+        }
+        let (template, content) = OutboundRequest {
+            method,
+            host: HeaderValue::from_static("shop.example"),
+            target: PathAndQuery::from_static("/a?b=%23"),
+            headers: map,
+            body,
+        }
+        .into_template();
+        let (upload, _) = Upload::new(content.expect("content"), Instant::now());
+        template.request(None, false, upload)
+    }
+
+    fn shown(request: &Request<Upload>) -> Vec<String> {
+        let field = |(name, value): (&HeaderName, &HeaderValue)| {
+            format!("{name}: {}", String::from_utf8_lossy(value.as_bytes()))
+        };
+        request.headers().iter().map(field).collect()
+    }
+
+    #[test]
+    fn the_head_is_made_anew() {
+        let request = made(
+            Method::GET,
+            &[
+                ("host", "evil.example"),
+                ("connection", "x-one, host"),
+                ("x-one", "1"),
+                ("content-length", "7"),
+                ("transfer-encoding", "chunked"),
+                ("te", "trailers"),
+                ("expect", "100-continue"),
+                ("upgrade", "h2c"),
+                ("http2-settings", "a"),
+                ("accept", "a"),
+                ("accept", "b"),
+            ],
+            Outbound::Empty,
+        );
+        assert_eq!(request.uri(), "/a?b=%23");
+        assert_eq!(shown(&request), ["host: shop.example", "accept: a", "accept: b"]);
+    }
+
+    #[test]
+    fn framing_is_said_once_and_by_us() {
+        let full = |text: &'static str| {
+            let body = http_body_util::Full::new(Bytes::from_static(text.as_bytes()));
+            Outbound::stream(body.map_err(|never| match never {}))
+        };
+        let lying = [("content-length", "99")];
+        let sized = made(Method::PUT, &lying, full("four"));
+        assert_eq!(shown(&sized), ["host: shop.example", "content-length: 4"]);
+        let empty = made(Method::POST, &lying, full(""));
+        assert_eq!(shown(&empty), ["host: shop.example", "content-length: 0"]);
+        let stream = futures_util::stream::iter([Ok(http_body::Frame::data(Bytes::new()))]);
+        let unknown = Outbound::stream(http_body_util::StreamBody::new(stream));
+        let chunked = made(Method::GET, &lying, unknown);
+        assert_eq!(shown(&chunked), ["host: shop.example", "transfer-encoding: chunked"]);
     }
 }

@@ -27,7 +27,7 @@ pub mod negotiate;
 pub mod range;
 pub mod synthetic;
 
-use range::Multipart;
+use multipart::Multipart;
 
 /// Where the bytes of a response come from.
 #[derive(Debug)]

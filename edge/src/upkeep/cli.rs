@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::config::{Flags, reference, schema};
+use super::purge_command::PurgeArgs;
 
 /// A caching CDN edge node.
 #[derive(Clone, Debug, Parser)]
@@ -41,7 +42,7 @@ pub enum Command {
         form: Form,
     },
     /// Takes stored responses out: asks a running node through its admin plane.
-    Purge(Purge),
+    Purge(PurgeArgs),
 }
 
 /// `serve`.
@@ -96,49 +97,6 @@ impl Form {
             Self::Manual => reference::manual(),
         }
     }
-}
-
-/// `purge`: one selector, and how.
-#[derive(Clone, Debug, Args)]
-pub struct Purge {
-    /// What to take out.
-    #[command(flatten)]
-    pub selector: PurgeSelector,
-    /// Keeps the responses as stale: they are used when the origin fails, and validated.
-    #[arg(long)]
-    pub soft: bool,
-    /// Only tells what would be taken out.
-    #[arg(long)]
-    pub dry_run: bool,
-    /// The admin plane to ask: `host:port` or `unix:/path`.
-    #[arg(long, value_name = "ADDR", env = "SELVEDGE_ADMIN", default_value = "127.0.0.1:9901")]
-    pub admin: String,
-    /// Bearer token.
-    #[arg(long, value_name = "TOKEN", env = "SELVEDGE_TOKEN", hide_env_values = true)]
-    pub token: Option<String>,
-}
-
-/// What a purge takes out; exactly one of these, which `--site` may narrow.
-#[derive(Clone, Debug, Default, Args)]
-pub struct PurgeSelector {
-    /// Every variant of one URL.
-    #[arg(long, value_name = "URL", group = "selector")]
-    pub url: Option<String>,
-    /// A URL and all below it, by whole path segments.
-    #[arg(long, value_name = "URL", group = "selector")]
-    pub prefix: Option<String>,
-    /// Responses with this tag; repeated: with any of them.
-    #[arg(long = "tag", value_name = "TAG", group = "selector")]
-    pub tags: Vec<String>,
-    /// All responses of a host.
-    #[arg(long, value_name = "HOST", group = "selector")]
-    pub host: Option<String>,
-    /// Everything that is stored.
-    #[arg(long, group = "selector")]
-    pub everything: bool,
-    /// All responses of a site; with another selector: only those of the site.
-    #[arg(long, value_name = "SITE", required_unless_present = "selector")]
-    pub site: Option<String>,
 }
 
 #[cfg(test)]

@@ -5,5 +5,6 @@
 pub mod admin;
 pub mod cli;
 pub mod config;
+pub mod purge_command;
 pub mod runtime;
 pub mod signals;

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::{self, Runtime};
+use tokio::sync::watch;
 use tokio::task::LocalSet;
 
 /// Exit code when a data thread died.
@@ -89,6 +90,7 @@ impl Drop for DiskRuntime {
 pub struct DataThreads {
     threads: Vec<JoinHandle<()>>,
     may_end: Arc<AtomicBool>,
+    ended: watch::Receiver<usize>,
 }
 
 /// Why a data thread died.
@@ -122,12 +124,18 @@ impl DataThreads {
     {
         let (make, on_death) = (Arc::new(make), Arc::new(on_death));
         let may_end = Arc::new(AtomicBool::new(false));
+        let (count, ended) = watch::channel(0);
+        let count = Arc::new(count);
         let mut threads = Vec::with_capacity(workers.get());
         for number in 0..workers.get() {
             let (make, on_death, may_end) = (make.clone(), on_death.clone(), may_end.clone());
+            let count = count.clone();
             let life = move || {
                 let death = match catch_unwind(AssertUnwindSafe(|| run(number, &*make))) {
-                    Ok(Ok(())) if may_end.load(Ordering::Acquire) => return,
+                    Ok(Ok(())) if may_end.load(Ordering::Acquire) => {
+                        count.send_modify(|ended| *ended += 1);
+                        return;
+                    }
                     Ok(Ok(())) => Death::Returned,
                     Ok(Err(error)) => Death::NoRuntime(error.to_string()),
                     Err(panic) => Death::Panicked(words(&*panic)),
@@ -136,7 +144,7 @@ impl DataThreads {
             };
             threads.push(Builder::new().name(format!("data-{number}")).spawn(life)?);
         }
-        Ok(Self { threads, may_end })
+        Ok(Self { threads, may_end, ended })
     }
 
     /// From now on a data thread may end: the node drains.
@@ -144,9 +152,11 @@ impl DataThreads {
         self.may_end.store(true, Ordering::Release);
     }
 
-    /// Whether all have ended.
-    pub fn have_ended(&self) -> bool {
-        self.threads.iter().all(JoinHandle::is_finished)
+    /// Waits until all have ended as they may, without blocking a thread.
+    pub async fn all_ended(&self) {
+        let (mut ended, all) = (self.ended.clone(), self.threads.len());
+        // An error means that all senders are gone: no thread is left either.
+        let _ = ended.wait_for(|ended| *ended == all).await;
     }
 
     /// Waits for all of them; blocks, so not on a runtime's thread.
@@ -228,7 +238,7 @@ mod tests {
     #[test]
     fn every_worker_has_its_number_its_name_and_a_local_set() {
         let (send, receive) = mpsc::channel();
-        let threads = DataThreads::start_with(
+        let _threads = DataThreads::start_with(
             two(),
             move |number| {
                 let send = send.clone();
@@ -247,7 +257,6 @@ mod tests {
         let mut seen: Vec<_> = (0..2).map(|_| receive.recv().expect("both report")).collect();
         seen.sort();
         assert_eq!(seen, [(0, "data-0".to_owned()), (1, "data-1".to_owned())]);
-        assert!(!threads.have_ended());
     }
 
     #[test]
@@ -276,8 +285,36 @@ mod tests {
         let threads = DataThreads::start_with(two(), life, report).expect("threads can be started");
         threads.let_end();
         end.send_replace(true);
+        control().expect("a runtime can be made").block_on(threads.all_ended());
         threads.join();
         assert_eq!(receive.try_iter().count(), 0);
+    }
+
+    #[test]
+    fn a_dead_data_thread_ends_the_process_with_its_code() {
+        const CHILD: &str = "SELVEDGE_TEST_DATA_THREAD_DIES";
+        const NAME: &str =
+            "upkeep::runtime::tests::a_dead_data_thread_ends_the_process_with_its_code";
+        if std::env::var_os(CHILD).is_some() {
+            let life = |number| async move {
+                assert!(number == 0, "worker {number} fell");
+                std::future::pending::<()>().await;
+            };
+            // The join ends only if nobody ends the process: then the code is another one.
+            let threads = DataThreads::start(two(), life).expect("threads can be started");
+            for thread in threads.threads {
+                let _ = thread.join();
+            }
+            return;
+        }
+        let status = std::process::Command::new(std::env::current_exe().expect("we run"))
+            .args(["--exact", NAME])
+            .env(CHILD, "1")
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .status()
+            .expect("the test binary can be started");
+        assert_eq!(status.code(), Some(EXIT_DATA_THREAD));
     }
 
     #[test]

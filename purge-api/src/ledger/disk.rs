@@ -29,7 +29,7 @@ pub trait LogDir: Send {
 /// One open file.
 pub trait LogFile: Send {
     /// Length in bytes.
-    fn len(&self) -> io::Result<u64>;
+    fn bytes(&self) -> io::Result<u64>;
     /// Reads up to `into.len()` bytes; 0 at the end.
     fn read_at(&self, into: &mut [u8], at: u64) -> io::Result<usize>;
     /// Writes all of `bytes`.
@@ -87,7 +87,7 @@ impl LogDir for RealDir {
 }
 
 impl LogFile for File {
-    fn len(&self) -> io::Result<u64> {
+    fn bytes(&self) -> io::Result<u64> {
         Ok(self.metadata()?.len())
     }
 
@@ -146,7 +146,7 @@ impl LogDir for HeapDir {
 }
 
 impl LogFile for HeapFile {
-    fn len(&self) -> io::Result<u64> {
+    fn bytes(&self) -> io::Result<u64> {
         Ok(self.0.lock().len() as u64)
     }
 

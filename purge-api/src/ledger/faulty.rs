@@ -45,6 +45,13 @@ struct File {
     dropped_from: Option<usize>,
 }
 
+impl File {
+    /// How much of it a sync would make durable.
+    fn kept(&self) -> usize {
+        self.dropped_from.unwrap_or(usize::MAX).min(self.seen.len())
+    }
+}
+
 impl FaultyDir {
     /// Turns knobs.
     pub fn turn<T>(&self, with: impl FnOnce(&mut State) -> T) -> T {
@@ -61,6 +68,13 @@ impl FaultyDir {
         }
     }
 
+    /// What the next process finds after kill -9: all that was written, durable or not.
+    pub fn kill(&self) -> Self {
+        let State { files, names, durable_names, .. } = self.0.0.lock().clone();
+        let state = State { files, names, durable_names, ..State::default() };
+        Self(Arc::new((Mutex::new(state), Condvar::new())))
+    }
+
     /// What a machine finds after the power went: names as synced or later, and of each file what
     /// is durable, followed by some of what was written after it. `choose(n)` gives `0..=n`.
     pub fn crash(&self, mut choose: impl FnMut(usize) -> usize) -> Self {
@@ -71,7 +85,7 @@ impl FaultyDir {
         state.durable_names = state.names.clone();
         for file in &mut state.files {
             let same = file.seen.iter().zip(&file.durable).take_while(|(a, b)| a == b).count();
-            let lost = file.dropped_from.unwrap_or(file.seen.len()).max(same);
+            let lost = file.kept().max(same);
             if same == file.durable.len() {
                 let keep = same + choose(lost - same);
                 file.durable = file.seen[..keep].to_vec();
@@ -126,7 +140,7 @@ impl LogDir for FaultyDir {
 }
 
 impl LogFile for Handle {
-    fn len(&self) -> io::Result<u64> {
+    fn bytes(&self) -> io::Result<u64> {
         Ok(self.dir.0.0.lock().files[self.file].seen.len() as u64)
     }
 
@@ -169,7 +183,7 @@ impl LogFile for Handle {
             file.dropped_from = file.dropped_from.or(Some(file.durable.len()));
             return Err(io::Error::other("injected: not synced"));
         }
-        file.durable = file.seen[..file.dropped_from.unwrap_or(file.seen.len())].to_vec();
+        file.durable = file.seen[..file.kept()].to_vec();
         Ok(())
     }
 

@@ -193,4 +193,11 @@ mod tests {
             assert!(Header::decode(&all).is_err(), "bit {bit}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn arbitrary_bytes_are_never_a_record(bytes in proptest::collection::vec(0_u8.., 0..200)) {
+            assert!(!matches!(decode(&bytes), Decoded::Whole(..)));
+        }
+    }
 }

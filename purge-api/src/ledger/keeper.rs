@@ -134,15 +134,18 @@ impl Keeper {
                 let is_same = |other: &NewEntry| other.idempotency_key.as_ref() == Some(key);
                 batch.iter().position(|other| is_same(other) && other.who == one.purge.who)
             });
-            match (self.repeats.seen(&one.purge), twin) {
+            let seen = match twin {
+                Some(at) if !batch[at].asks_the_same(&one.purge) => Seen::Other,
+                _ => self.repeats.seen(&one.purge),
+            };
+            match (seen, twin) {
                 (Seen::Before(position), _) => {
                     let _ = one.reply.send(Ok(Appended { position, repeated: true }));
                 }
-                (Seen::Other, _) => drop(one.reply.send(Err(AppendError::KeyReused))),
-                (Seen::New, Some(at)) if batch[at].asks_the_same(&one.purge) => {
-                    replies[at].push(one.reply);
+                (Seen::Other, _) => {
+                    let _ = one.reply.send(Err(AppendError::KeyReused));
                 }
-                (Seen::New, Some(_)) => drop(one.reply.send(Err(AppendError::KeyReused))),
+                (Seen::New, Some(at)) => replies[at].push(one.reply),
                 (Seen::New, None) => {
                     batch.push(one.purge);
                     replies.push(vec![one.reply]);
@@ -201,7 +204,9 @@ impl Keeper {
             return Ok(());
         }
         let recovered = self.log.rewrite(floor)?;
-        recovered.iter().for_each(|entry| self.put_in_force(entry));
+        for entry in &recovered {
+            self.put_in_force(entry);
+        }
         self.live.raise_floor(self.log.floor());
         Ok(())
     }

@@ -108,12 +108,12 @@ impl Log {
         assert!(!self.poisoned, "the keeper rewrites a poisoned file before it appends");
         let mut tail = self.tail;
         let mut bytes = Vec::new();
-        let mut index = Vec::new();
+        let mut index = Index::default();
         let mut entries = Vec::with_capacity(batch.len());
         for purge in batch {
             let offset = self.end + bytes.len() as u64;
             let entry = tail.follow(purge, &mut bytes);
-            index.push((entry.position, offset));
+            index.note(entry.position, offset);
             entries.push(entry);
         }
         if let Err(why) = self.file.write_all_at(&bytes, self.end) {
@@ -127,7 +127,7 @@ impl Log {
         }
         self.tail = tail;
         self.end += bytes.len() as u64;
-        index.into_iter().for_each(|(position, offset)| self.index.note(position, offset));
+        self.index.0.append(&mut index.0);
         Ok(entries)
     }
 
@@ -148,16 +148,16 @@ impl Log {
         let mut index = Index::default();
         let mut tail = Tail { position: floor, digest: floor_digest };
         let mut scan = self.scan_after(floor, Some(floor_digest))?;
-        while let Some(entry) = entry_of(scan.next()?)? {
+        while let Some(entry) = entry_of(scan.advance()?)? {
             index.note(entry.position, out.offset());
             entry_again(&mut tail, &entry, &mut out)?;
         }
         debug_assert_eq!(tail, self.tail, "the copy ends where the original does");
         out.flush()?;
         let (durable_tail, durable_end) = (tail, out.at);
-        let mut doubts_index = Vec::new();
+        let mut doubts_index = Index::default();
         for entry in &self.doubts {
-            doubts_index.push((entry.position, out.offset()));
+            doubts_index.note(entry.position, out.offset());
             entry_again(&mut tail, entry, &mut out)?;
         }
         out.flush()?;
@@ -171,7 +171,7 @@ impl Log {
         self.dir.sync()?;
         self.poisoned = false;
         (self.tail, self.end) = (tail, end);
-        doubts_index.into_iter().for_each(|(position, offset)| self.index.note(position, offset));
+        self.index.0.append(&mut doubts_index.0);
         Ok(std::mem::take(&mut self.doubts))
     }
 
@@ -186,7 +186,7 @@ impl Log {
         let from = scan.at();
         let mut entries = Vec::new();
         while entries.len() < count_max && scan.at() - from < bytes_max as u64 {
-            let Some(entry) = entry_of(scan.next()?)? else { break };
+            let Some(entry) = entry_of(scan.advance()?)? else { break };
             entries.push(entry);
         }
         Ok(entries)
@@ -195,7 +195,7 @@ impl Log {
     /// Calls `each` with every durable entry, in order.
     pub fn replay(&self, mut each: impl FnMut(&Entry)) -> io::Result<()> {
         let mut scan = self.scan_after(self.header.floor, Some(self.header.floor_digest))?;
-        while let Some(entry) = entry_of(scan.next()?)? {
+        while let Some(entry) = entry_of(scan.advance()?)? {
             each(&entry);
         }
         Ok(())
@@ -216,7 +216,7 @@ impl Log {
         let start = Point { position: before, digest: digest.filter(|_| before == after) };
         let mut scan = Scan::new(&*self.file, offset, self.end, start);
         while scan.point().position < after {
-            if entry_of(scan.next()?)?.is_none() {
+            if entry_of(scan.advance()?)?.is_none() {
                 break;
             }
         }

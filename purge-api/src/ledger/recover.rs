@@ -43,7 +43,7 @@ impl Log {
         };
         match check(&*file)? {
             Ok(Checked { header, tail, end, index }) => {
-                let cut_bytes = file.len()? - end;
+                let cut_bytes = file.bytes()? - end;
                 settle(&*file, end, cut_bytes)?;
                 dir.sync()?;
                 let entries = tail.position.0 - header.floor.0;
@@ -80,7 +80,7 @@ struct Checked {
 
 /// Reads the whole file; the inner error says what is damaged.
 fn check(file: &dyn LogFile) -> io::Result<Result<Checked, String>> {
-    let len = file.len()?;
+    let len = file.bytes()?;
     let mut bytes = [0; HEADER_BYTES];
     let mut have = 0;
     while have < HEADER_BYTES {
@@ -98,7 +98,7 @@ fn check(file: &dyn LogFile) -> io::Result<Result<Checked, String>> {
     let start = Point { position: header.floor, digest: Some(header.floor_digest) };
     let mut scan = Scan::new(file, HEADER_BYTES as u64, len, start);
     loop {
-        match scan.next()? {
+        match scan.advance()? {
             Found::Entry(entry, offset) => {
                 index.note(entry.position, offset);
                 tail = Tail { position: entry.position, digest: entry.digest };

@@ -64,7 +64,7 @@ impl<'f> Scan<'f> {
     }
 
     /// The next entry, or how the file ends.
-    pub fn next(&mut self) -> io::Result<Found> {
+    pub fn advance(&mut self) -> io::Result<Found> {
         loop {
             let from = (self.at - self.buffer_at) as usize;
             let left = self.end - self.at;

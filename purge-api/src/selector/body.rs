@@ -183,4 +183,22 @@ mod tests {
         assert_eq!(beside.selector.site.as_deref(), Some("s"));
         assert!(beside.dry_run);
     }
+
+    proptest::proptest! {
+        /// Whatever is read writes itself so that it is read again; nothing panics.
+        #[test]
+        fn any_text_is_refused_or_reads_back(
+            name in "url|prefix|tag|host|site|everything|x",
+            value in "\\PC{0,40}",
+        ) {
+            let body = serde_json::json!({ name: value }).to_string();
+            if let Ok(asked) = PurgeRequest::parse(body.as_bytes()) {
+                let again = Selector::from_json(asked.selector.to_json().to_string().as_bytes());
+                assert_eq!(again.as_ref(), Ok(&asked.selector));
+                let _ = asked.selector.scopes(&crate::selector::PlainRules);
+                assert!(!asked.selector.scopes_of_accepted(&crate::selector::PlainRules).is_empty());
+            }
+            let _ = PurgeRequest::parse(value.as_bytes());
+        }
+    }
 }

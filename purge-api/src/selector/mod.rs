@@ -100,8 +100,11 @@ impl Selector {
     pub fn to_json(&self) -> Value {
         let mut fields = Map::new();
         let value = match &self.what {
-            What::Url(text) | What::Prefix(text) | What::Tag(text) => Value::from(text.as_str()),
-            What::Host(text) | What::Site(text) => Value::from(text.as_str()),
+            What::Url(text)
+            | What::Prefix(text)
+            | What::Tag(text)
+            | What::Host(text)
+            | What::Site(text) => Value::from(text.as_str()),
             What::Tags(tags) => Value::from(tags.clone()),
             What::Everything => Value::Bool(true),
         };

@@ -24,7 +24,7 @@ use super::flood::{Earned, FloodLimits, FrameCensus, FrameKind};
 
 /// Most that is read and thrown away while a connection lingers (RFC 9112 §9.6 describes why a
 /// close with unread bytes loses the last answer).
-const LINGER_BYTES_MAX: usize = 256 * 1024;
+pub(super) const LINGER_BYTES_MAX: usize = 256 * 1024;
 
 /// The transport and everything that is waiting to leave through it.
 pub(super) struct Link<IO> {

@@ -191,10 +191,12 @@ impl Gate {
 fn leading(buffered: &[u8], skipped: u8) -> Screened {
     match buffered {
         [b'\r', b'\n', ..] if skipped < LEADING_LINES_MAX => Screened::Skip(2),
-        [b'\r', b'\n', ..] | [b'\r', _, ..] | [b'\n', ..] => Screened::Refuse(Cause::Malformed),
+        [b'\r', _, ..] | [b'\n', ..] => Screened::Refuse(Cause::Malformed),
         _ => Screened::NeedMore,
     }
 }
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod under_hyper;

@@ -298,7 +298,7 @@ fn what_passes_is_taken_the_same_way_by_the_next_parser() {
 }
 
 /// Bytes that are likely to mean something.
-fn soup() -> impl Strategy<Value = Vec<u8>> {
+pub(super) fn soup() -> impl Strategy<Value = Vec<u8>> {
     let token = prop::sample::select(vec![
         &b"GET / HTTP/1.1\r\nHost: a\r\n"[..],
         b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",

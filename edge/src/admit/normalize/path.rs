@@ -46,28 +46,23 @@ fn decode(path: &[u8]) -> Vec<u8> {
     let mut decodable_from = 0;
     let mut at = 0;
     while at < path.len() {
-        let escape = match path[at..] {
-            [b'%', high, low, ..] => hex(high).zip(hex(low)),
-            _ => None,
-        };
-        match escape {
-            Some((high, low)) => {
-                let byte = high << 4 | low;
-                if is_unreserved(byte) && out.len() >= decodable_from {
-                    out.push(byte);
-                } else {
-                    out.push(b'%');
-                    out.extend(path[at + 1..at + 3].iter().map(u8::to_ascii_uppercase));
-                }
-                at += 3;
+        let escape =
+            if let [b'%', high, low, ..] = path[at..] { hex(high).zip(hex(low)) } else { None };
+        if let Some((high, low)) = escape {
+            let byte = high << 4 | low;
+            if is_unreserved(byte) && out.len() >= decodable_from {
+                out.push(byte);
+            } else {
+                out.push(b'%');
+                out.extend(path[at + 1..at + 3].iter().map(u8::to_ascii_uppercase));
             }
-            None => {
-                out.push(path[at]);
-                if path[at] == b'%' {
-                    decodable_from = out.len() + 2;
-                }
-                at += 1;
+            at += 3;
+        } else {
+            out.push(path[at]);
+            if path[at] == b'%' {
+                decodable_from = out.len() + 2;
             }
+            at += 1;
         }
     }
     out

@@ -48,11 +48,12 @@ impl InterimQueue {
         Self(Arc::new(Inner { state, waker, interim_max }))
     }
 
-    /// The connection's side: one more head has arrived.
+    /// The connection's side: one more head has arrived. 100 is counted and not passed on: the
+    /// origin was not asked to expect anything (RFC 9110 §15.2.1).
     pub fn push(&self, status: StatusCode, headers: &HeaderMap) {
         let mut state = self.0.state.lock();
         state.seen = state.seen.saturating_add(1);
-        if state.seen <= self.0.interim_max {
+        if state.seen <= self.0.interim_max && status != StatusCode::CONTINUE {
             state.heads.push_back((status, headers.clone()));
         }
         drop(state);
@@ -83,9 +84,9 @@ mod tests {
 
     #[test]
     fn heads_come_out_in_order_and_then_the_flood() {
-        let queue = InterimQueue::new(2);
+        let queue = InterimQueue::new(3);
         assert!(queue.take().is_none());
-        for code in [103, 102, 103] {
+        for code in [100, 103, 102, 103] {
             queue.push(StatusCode::from_u16(code).expect("a status"), &HeaderMap::new());
         }
         assert!(matches!(queue.take(), Some(Taken::Head(status, _)) if status == 103));

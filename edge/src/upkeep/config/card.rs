@@ -9,6 +9,8 @@
 pub enum Kind {
     /// A path; relative to the configuration file.
     Path,
+    /// A path of a PEM file; relative to the configuration file.
+    Pem,
     /// `host:port`, `[::]:port` or `unix:/path`.
     Address,
     /// `off`, `stdout` or a path with a slash.
@@ -68,6 +70,7 @@ impl Kind {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Path => "path",
+            Self::Pem => "path of a PEM file",
             Self::Address => "address",
             Self::AccessLog => "\"off\", \"stdout\" or a path",
             Self::OriginUrl => "origin URL",
@@ -91,6 +94,7 @@ impl Kind {
     pub const fn sample(self) -> &'static str {
         match self {
             Self::Path => "\"/var/lib/selvedge\"",
+            Self::Pem => "\"file.pem\"",
             Self::Address => "\"127.0.0.1:8080\"",
             Self::AccessLog => "\"stdout\"",
             Self::OriginUrl => "\"http://10.0.0.1:8000\"",
@@ -105,7 +109,7 @@ impl Kind {
             Self::Wait { .. } | Self::Lifetime { .. } => "\"30s\"",
             Self::Count { .. } => "100",
             Self::Switch => "true",
-            Self::Choice(words) => words[0],
+            Self::Choice(_) => "\"…\"",
             Self::Query => "\"sort\"",
         }
     }
@@ -197,6 +201,11 @@ impl Card {
     pub const fn text(mut self, text: &'static str) -> Self {
         self.text = text;
         self
+    }
+
+    /// Something right to write, as a list if it is one.
+    pub fn sample(&self) -> String {
+        if self.many { format!("[{}]", self.kind.sample()) } else { self.kind.sample().to_owned() }
     }
 
     /// The key alone: `default` of `site[].ttl.default`.

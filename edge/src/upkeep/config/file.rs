@@ -84,7 +84,11 @@ fn walk(
 ) {
     for (key, value) in table {
         let path = join(prefix, key.get_ref());
-        match known(&path) {
+        // A quoted key may contain anything, also what looks like a path of ours.
+        let plain = !key.get_ref().contains(['.', '[', ']']);
+        let known = if plain { known(&path) } else { Known::Unknown };
+        written.misplaced |= prefix.is_empty() && matches!(known, Known::Unknown);
+        match known {
             Known::Setting(card) => block.settings.push((card, spoken(value))),
             Known::Table => match value.get_ref() {
                 DeValue::Table(inner) => walk(inner, &path, block, written, problems),
@@ -98,6 +102,9 @@ fn walk(
                 _ => problems.add(Place::File(value.span()), not_a_table(&path, "[", "]")),
             },
             Known::Tables => several(key, value, &path, written, problems),
+            Known::Unknown if problems.is_full() => {
+                problems.add(Place::File(key.span()), Wrong::default());
+            }
             Known::Unknown => problems.add(Place::File(key.span()), unknown(prefix, key.get_ref())),
         }
     }
@@ -116,6 +123,7 @@ fn several(
             DeValue::Table(_) => key.span(),
             _ => value.span(),
         };
+        written.misplaced = true;
         problems.add(Place::File(place), not_a_table(path, "[[", "]]"));
         return;
     };

@@ -82,7 +82,7 @@ fn value_name(kind: Kind) -> &'static str {
         Kind::Size { .. } => "SIZE",
         Kind::Wait { .. } | Kind::Lifetime { .. } => "DURATION",
         Kind::Count { .. } => "N",
-        Kind::Path | Kind::AccessLog => "PATH",
+        Kind::Path | Kind::Pem | Kind::AccessLog => "PATH",
         _ => "VALUE",
     }
 }

@@ -48,7 +48,7 @@ pub fn load(
         .map_err(|error| refuse(format!("the configuration file cannot be read: {error}")))?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        let line = error.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
+        let line = memchr::memchr_iter(b'\n', &error.as_bytes()[..at]).count() + 1;
         refuse(format!("line {line}: the file is not UTF-8 text\n  save it in UTF-8"))
     })?;
     from_text(Some((path, &text)), flags, surroundings)

@@ -4,15 +4,16 @@
 //! must end the start with one message that says where and what to write instead.
 //!
 //! Idea: every option is one [`card`](card::Card) in [`options`]. What was said is read into a
-//! tree that keeps the place of every word ([`file`], [`overlay`]); [`compile`] turns the tree
+//! tree that keeps the place of every word ([`file`](mod@file), [`overlay`]); [`compile`] turns the tree
 //! into [`Config`], whose values cannot be invalid, and collects all problems on the way. The
 //! manual, the schema, the flags and the list of variables are derived from the same cards.
 //!
 //! Knows nothing of running parts: no socket is opened here, no cache is made. Files and
 //! variables are read through [`Surroundings`], so that all of it can be tested from text.
 //!
-//! Reading order: [`card`], [`options`], [`unit`], [`problem`], [`file`], [`overlay`],
-//! [`reader`], [`value`], [`compile`], [`model`], [`diff`], [`reference`], [`schema`].
+//! Reading order: [`card`], [`options`], [`unit`](mod@unit), [`problem`], [`file`](mod@file), [`overlay`],
+//! [`reader`], [`value`](mod@value), [`compile`], [`model`], [`diff`](mod@diff), [`reference`](mod@reference),
+//! [`schema`].
 
 pub mod card;
 pub mod compile;
@@ -48,4 +49,6 @@ pub use model::{
     Token, TokenSecret, TtlOptions,
 };
 pub use surroundings::{Process, Surroundings};
-pub use value::{Address, HostField, HostPattern, Origin, OriginTarget, PeerSet, QueryFold, Scope};
+pub use value::{
+    Address, HostField, HostPattern, Origin, OriginTarget, Parameter, PeerSet, QueryFold, Scope,
+};

@@ -27,24 +27,32 @@ macro_rules! cards {
 
 cards! {
     /// Where plain HTTP/1.1 and HTTP/2 (prior knowledge) is accepted. Port 0 lets the system choose.
-    NODE_LISTEN = Card::new("node.listen", Kind::Address).many().or("[\"127.0.0.1:8080\"]").flag("listen").restart();
+    NODE_LISTEN = Card::new("node.listen", Kind::Address)
+        .many().or("[\"127.0.0.1:8080\"]").flag("listen").restart();
     /// Where HTTPS (HTTP/1.1 and HTTP/2) is accepted; needs a certificate in `[[tls]]`.
-    NODE_TLS_LISTEN = Card::new("node.tls_listen", Kind::Address).many().or("[]").flag("tls-listen").restart();
+    NODE_TLS_LISTEN = Card::new("node.tls_listen", Kind::Address)
+        .many().or("[]").flag("tls-listen").restart();
     /// Where the admin plane answers: purges, status, metrics. An address that others can reach
     /// needs a token in `[[admin.tokens]]`.
-    NODE_ADMIN = Card::new("node.admin", Kind::Address).or("\"127.0.0.1:9901\"").flag("admin").restart();
+    NODE_ADMIN = Card::new("node.admin", Kind::Address)
+        .or("\"127.0.0.1:9901\"").flag("admin").restart();
     /// Memory for everything kept because of traffic: directory, heads, bodies, fills, windows and
     /// queues together.
-    NODE_MEMORY = Card::new("node.memory", Kind::Size { min: 16 * MIB, max: 16 * TIB }).or("\"256MiB\"").flag("memory").restart();
+    NODE_MEMORY = Card::new("node.memory", Kind::Size { min: 16 * MIB, max: 16 * TIB })
+        .or("\"256MiB\"").flag("memory").restart();
     /// Data threads; each has its own listener socket and event loop.
-    NODE_WORKERS = Card::new("node.workers", Kind::Count { min: 1, max: 1024 }).or_computed("one per core").flag("workers").restart();
+    NODE_WORKERS = Card::new("node.workers", Kind::Count { min: 1, max: 1024 })
+        .or_computed("one per core").flag("workers").restart();
     /// One line per exchange: to nowhere, to standard output, or to a file that is opened for
     /// appending. A file's name contains a slash, so that a misspelt word is no file.
-    NODE_ACCESS_LOG = Card::new("node.access_log", Kind::AccessLog).or("\"off\"").flag("access-log").restart();
+    NODE_ACCESS_LOG = Card::new("node.access_log", Kind::AccessLog)
+        .or("\"off\"").flag("access-log").restart();
     /// Client connections open at the same time, over all listeners; more are refused and counted.
-    NODE_CONNECTIONS_MAX = Card::new("node.connections_max", Kind::Count { min: 1, max: 10_000_000 }).or("100000").restart();
+    NODE_CONNECTIONS_MAX = Card::new("node.connections_max", Kind::Count { min: 1, max: 10_000_000 })
+        .or("100000").restart();
     /// How long open exchanges may finish after SIGTERM or SIGINT before they are cut.
-    NODE_DRAIN_DEADLINE = Card::new("node.drain_deadline", Kind::Wait { min_ms: 0, max_ms: DAY_MS }).or("\"30s\"");
+    NODE_DRAIN_DEADLINE = Card::new("node.drain_deadline", Kind::Wait { min_ms: 0, max_ms: DAY_MS })
+        .or("\"30s\"");
     /// Proxies in front of this node whose `Forwarded` and `X-Forwarded-*` fields are believed;
     /// from everyone else they are overwritten.
     NODE_TRUSTED_PROXIES = Card::new("node.trusted_proxies", Kind::Peer).many().or("[]");
@@ -52,22 +60,26 @@ cards! {
     /// Directory of the disk tier, used by one process at a time.
     DISK_PATH = Card::new("disk.path", Kind::Path).or_absent("no disk tier").flag("disk").restart();
     /// Space of the disk tier; at most 80 % of what is free is taken.
-    DISK_SIZE = Card::new("disk.size", Kind::Size { min: 64 * MIB, max: 1024 * TIB }).or("\"10GiB\"").flag("disk-size").restart();
+    DISK_SIZE = Card::new("disk.size", Kind::Size { min: 64 * MIB, max: 1024 * TIB })
+        .or("\"10GiB\"").flag("disk-size").restart();
 
     /// Certificate chain in PEM, the server's own first. The name a client asks for chooses among
     /// the chains; the first is used when none fits.
-    TLS_CERT = Card::new("tls[].cert", Kind::Path).flag("cert");
+    TLS_CERT = Card::new("tls[].cert", Kind::Pem).flag("cert");
     /// The chain's private key in PEM, not encrypted.
-    TLS_KEY = Card::new("tls[].key", Kind::Path).flag("key");
+    TLS_KEY = Card::new("tls[].key", Kind::Pem).flag("key");
 
     /// A request head with all its fields; beyond: 431.
-    LIMITS_HEAD_BYTES = Card::new("limits.head_bytes", Kind::Size { min: KIB, max: MIB }).or("\"32KiB\"");
+    LIMITS_HEAD_BYTES = Card::new("limits.head_bytes", Kind::Size { min: KIB, max: MIB })
+        .or("\"32KiB\"");
     /// Fields of a request head, cookie crumbs included; beyond: 431.
     LIMITS_FIELDS = Card::new("limits.fields", Kind::Count { min: 8, max: 10_000 }).or("100");
     /// A request target; beyond: 414.
-    LIMITS_TARGET_BYTES = Card::new("limits.target_bytes", Kind::Size { min: 64, max: MIB }).or("\"8KiB\"");
+    LIMITS_TARGET_BYTES = Card::new("limits.target_bytes", Kind::Size { min: 64, max: MIB })
+        .or("\"8KiB\"");
     /// A request body; beyond: 413.
-    LIMITS_BODY_BYTES = Card::new("limits.body_bytes", Kind::Size { min: 0, max: 16 * TIB }).or("\"1GiB\"");
+    LIMITS_BODY_BYTES = Card::new("limits.body_bytes", Kind::Size { min: 0, max: 16 * TIB })
+        .or("\"1GiB\"");
 
     /// A TLS handshake, from accept to the last message.
     DEADLINES_HANDSHAKE = Card::new("deadlines.handshake", wait(100)).or("\"10s\"");
@@ -88,9 +100,11 @@ cards! {
     /// Who holds the token; shown in the audit trail of purges.
     TOKEN_NAME = Card::new("admin.tokens[].name", Kind::Name);
     /// SHA-256 of the token (`printf %s "$TOKEN" | sha256sum`). Either this or `env`.
-    TOKEN_SHA256 = Card::new("admin.tokens[].sha256", Kind::Sha256).or_absent("`env` names the token");
+    TOKEN_SHA256 = Card::new("admin.tokens[].sha256", Kind::Sha256)
+        .or_absent("`env` names the token");
     /// Environment variable that holds the token itself. Either this or `sha256`.
-    TOKEN_ENV = Card::new("admin.tokens[].env", Kind::Variable).or_absent("`sha256` names the token");
+    TOKEN_ENV = Card::new("admin.tokens[].env", Kind::Variable)
+        .or_absent("`sha256` names the token");
     /// What the token allows: `read`, `purge`, or `purge:SITE`.
     TOKEN_SCOPES = Card::new("admin.tokens[].scopes", Kind::Scope).many();
 
@@ -106,7 +120,8 @@ cards! {
     SITE_ORIGIN_HOST = Card::new("site[].origin_host", Kind::Authority)
         .or_absent("the client's `Host`; for an `https://` origin given by name, that name");
     /// Whether `Cache-Control` of requests counts, as RFC 9111 says, or not, as CDNs do.
-    SITE_REQUEST_CACHE_CONTROL = Card::new("site[].request_cache_control", Kind::Choice(&["honour", "ignore"])).or("\"honour\"");
+    SITE_REQUEST_CACHE_CONTROL = Card::new("site[].request_cache_control", Kind::Choice(&["honour", "ignore"]))
+        .or("\"honour\"");
     /// Who may send the `PURGE` method. A request that carries `Forwarded` or `X-Forwarded-For`
     /// never counts.
     SITE_PURGE_FROM = Card::new("site[].purge_from", Kind::Peer).many().or("[]");
@@ -154,15 +169,20 @@ cards! {
     /// Age at which a connection is not used again.
     ORIGIN_LIFETIME = Card::new("site[].origin.lifetime", wait(1000)).or("\"1h\"");
     /// Connections in use to one origin at once, over all workers; more requests wait.
-    ORIGIN_CONNECTIONS_MAX = Card::new("site[].origin.connections_max", Kind::Count { min: 1, max: 100_000 }).or("1024");
+    ORIGIN_CONNECTIONS_MAX = Card::new("site[].origin.connections_max", Kind::Count { min: 1, max: 100_000 })
+        .or("1024");
     /// Requests that may wait for a place; more are answered 503, or stale.
-    ORIGIN_QUEUE_MAX = Card::new("site[].origin.queue_max", Kind::Count { min: 0, max: 1_000_000 }).or("4096");
+    ORIGIN_QUEUE_MAX = Card::new("site[].origin.queue_max", Kind::Count { min: 0, max: 1_000_000 })
+        .or("4096");
     /// Unused connections kept to one origin, per worker.
-    ORIGIN_IDLE_MAX = Card::new("site[].origin.idle_max", Kind::Count { min: 0, max: 10_000 }).or("32");
+    ORIGIN_IDLE_MAX = Card::new("site[].origin.idle_max", Kind::Count { min: 0, max: 10_000 })
+        .or("32");
     /// Attempts of a request in all, the first included, each at another origin.
-    ORIGIN_ATTEMPTS_MAX = Card::new("site[].origin.attempts_max", Kind::Count { min: 1, max: 10 }).or("3");
+    ORIGIN_ATTEMPTS_MAX = Card::new("site[].origin.attempts_max", Kind::Count { min: 1, max: 10 })
+        .or("3");
     /// Certificates in PEM that `https://` origins are checked against, instead of the system's.
-    ORIGIN_CA = Card::new("site[].origin.ca", Kind::Path).or_absent("the certificates of the system");
+    ORIGIN_CA = Card::new("site[].origin.ca", Kind::Pem)
+        .or_absent("the certificates of the system");
 }
 
 /// A table of the file: its path as cards write it, and what it is for.

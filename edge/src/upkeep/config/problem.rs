@@ -23,7 +23,7 @@ pub enum Place {
 }
 
 /// Why a value cannot be taken, before its place is known.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Wrong {
     /// What is wrong, in a sentence without a full stop.
     pub message: String,
@@ -84,6 +84,11 @@ impl Problems {
         } else {
             self.beyond += 1;
         }
+    }
+
+    /// Whether further problems are only counted: their words need not be found.
+    pub fn is_full(&self) -> bool {
+        self.found.len() == PROBLEMS_MAX
     }
 
     /// Whether nothing is wrong.

@@ -68,12 +68,7 @@ impl<'a> Reader<'a> {
         }
         match card.fallback {
             Fallback::Required => {
-                let sample = if card.many {
-                    format!("[{}]", card.kind.sample())
-                } else {
-                    card.kind.sample().to_owned()
-                };
-                let help = format!("write {} = {sample}", card.key());
+                let help = format!("write {} = {}", card.key(), card.sample());
                 let message = format!("{} has no `{}`", file::brackets(card.table()), card.key());
                 self.problems.add(self.block.place.clone(), Wrong::new(message, help));
                 None
@@ -126,7 +121,7 @@ impl<'a> Reader<'a> {
                 return Vec::new();
             }
             other => {
-                let help = format!("write {} = [{}]", card.key(), card.kind.sample());
+                let help = format!("write {} = {}", card.key(), card.sample());
                 let message = format!("this is a list, not {}", other.kind());
                 self.wrong(card, spoken.place, Wrong::new(message, help));
                 return Vec::new();
@@ -141,7 +136,7 @@ impl<'a> Reader<'a> {
             return Vec::new();
         }
         if items.is_empty() && card.fallback == Fallback::Required {
-            let help = format!("write {} = [{}]", card.key(), card.kind.sample());
+            let help = format!("write {} = {}", card.key(), card.sample());
             self.wrong(card, spoken.place, Wrong::new("the list is empty", help));
             return Vec::new();
         }
@@ -213,13 +208,13 @@ impl<'a> Reader<'a> {
                         format!("write {}", text.trim()),
                     ));
                 }
-                (Said::Text(text), Place::Flag(_) | Place::Variable(_)) => match text.parse() {
-                    Ok(number) => Some(number),
-                    Err(_) => {
+                (Said::Text(text), Place::Flag(_) | Place::Variable(_)) => {
+                    let Ok(number) = text.parse() else {
                         let message = format!("\"{}\" is not a whole number", short(text));
                         return Err(Wrong::new(message, format!("write a number, {min} to {max}")));
-                    }
-                },
+                    };
+                    Some(number)
+                }
                 (other, _) => {
                     let message = format!("this is a whole number, not {}", other.kind());
                     return Err(Wrong::new(message, format!("write a number, {min} to {max}")));
@@ -306,7 +301,9 @@ fn quantity<'a>(spoken: &'a Spoken, number: &str, unit: &str) -> Result<&'a str,
             Err(Wrong::new("a bare number has no unit", help))
         }
         other => {
-            let message = format!("this is a number with a unit in quotes, not {}", other.kind());
+            let kind =
+                if matches!(other, Said::Integer(_)) { "a negative number" } else { other.kind() };
+            let message = format!("this is a number with a unit in quotes, not {kind}");
             Err(Wrong::new(message, format!("write \"{number}{unit}\"")))
         }
     }

@@ -59,25 +59,25 @@ pub fn sentence(card: &Card) -> String {
     card.text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// All options with their defaults, as a file that can be read back once sites are filled in.
+/// Tables that a file need not have and that mean something by standing there.
+const OPTIONAL_TABLES: [&str; 3] = ["disk", "tls[]", "admin.tokens[]"];
+
+/// All options with their defaults, as a file: with a site filled in it is right, and says what an
+/// empty one says.
 pub fn defaults() -> String {
-    let mut out = String::from(
-        "# Every option with its default. A line with `#` has none that could be written.\n",
-    );
+    let mut out =
+        String::from("# Every option with its default; what has none stands behind `#`.\n");
     for table in TABLES {
-        let _ = write!(out, "\n# {}\n{}\n", table.text, brackets(table.path));
+        let off = if OPTIONAL_TABLES.contains(&table.path) { "# " } else { "" };
+        let _ = write!(out, "\n# {}\n{off}{}\n", table.text, brackets(table.path));
         for card in options::in_table(table.path) {
             let _ = writeln!(out, "# {} ({})", sentence(card), card.kind_in_words());
-            let sample = if card.many {
-                format!("[{}]", card.kind.sample())
-            } else {
-                card.kind.sample().to_owned()
-            };
+            let key = card.key();
             let _ = match card.fallback {
-                Fallback::Toml(toml) => writeln!(out, "{} = {toml}", card.key()),
-                Fallback::Required => writeln!(out, "# {} = {sample}  # required", card.key()),
+                Fallback::Toml(toml) => writeln!(out, "{off}{key} = {toml}"),
+                Fallback::Required => writeln!(out, "# {key} = {}  # required", card.sample()),
                 Fallback::Absent(words) | Fallback::Computed(words) => {
-                    writeln!(out, "# {} = {sample}  # default: {words}", card.key())
+                    writeln!(out, "# {key} = {}  # default: {words}", card.sample())
                 }
             };
         }

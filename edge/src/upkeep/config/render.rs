@@ -85,12 +85,11 @@ fn source(out: &mut String, place: &Place, help: &str, file: Text<'_>) {
     let (line, before, marked) = cut(file.text, &at, span);
     let number = at.line.to_string();
     let margin = " ".repeat(number.len());
-    let mark = "^".repeat(marked);
-    let _ = writeln!(out, "  {number} | {line}");
-    let _ = writeln!(out, "  {margin} | {}{mark} {help}", " ".repeat(before));
-    // No blanks at the end of a line.
-    out.truncate(out.trim_end().len());
-    out.push('\n');
+    let under = format!("{}{} {help}", " ".repeat(before), "^".repeat(marked));
+    for row in [format!("  {number} | {line}"), format!("  {margin} | {under}")] {
+        // No blanks at the end of a line.
+        let _ = writeln!(out, "{}", row.trim_end());
+    }
 }
 
 struct Position {

@@ -12,7 +12,7 @@ pub trait Surroundings {
     /// Reads a file of at most `bytes_max` bytes; a larger one is an error.
     fn read(&self, path: &Path, bytes_max: u64) -> io::Result<Vec<u8>>;
 
-    /// An environment variable, if it is set and is text.
+    /// An environment variable, if it is set; what is no text in it is replaced by `\u{fffd}`.
     fn variable(&self, name: &str) -> Option<String>;
 
     /// Names of the set variables that begin with [`PREFIX`].
@@ -39,7 +39,7 @@ impl Surroundings for Process {
     }
 
     fn variable(&self, name: &str) -> Option<String> {
-        std::env::var(name).ok()
+        std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
     }
 
     fn variables(&self) -> Vec<String> {
@@ -81,5 +81,22 @@ impl Surroundings for Scripted {
 
     fn cores(&self) -> usize {
         4
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_real_file_is_read_up_to_its_bound() {
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        let path = folder.path().join("f");
+        std::fs::write(&path, b"12345").expect("a file can be written");
+        assert_eq!(Process.read(&path, 5).expect("it just fits"), b"12345");
+        let error = Process.read(&path, 4).expect_err("it is too large");
+        assert_eq!(error.to_string(), "larger than 4B");
+        assert!(Process.read(folder.path(), 5).is_err(), "a folder is no file");
+        assert!(Process.cores() >= 1);
     }
 }

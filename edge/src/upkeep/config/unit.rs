@@ -134,8 +134,10 @@ fn show(value: u64, units: &[(&str, u64)], zero: &str) -> String {
     if value == 0 {
         return format!("0{zero}");
     }
-    let (name, factor) =
-        units.iter().find(|(_, factor)| value % factor == 0).expect("the last unit is one");
+    let (name, factor) = units
+        .iter()
+        .find(|(_, factor)| value.is_multiple_of(*factor))
+        .expect("the last unit is one");
     format!("{}{name}", value / factor)
 }
 

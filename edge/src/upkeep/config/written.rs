@@ -81,6 +81,8 @@ pub struct Written {
     pub tokens: Vec<Block>,
     /// `[[site]]`.
     pub sites: Vec<Block>,
+    /// A table was unknown or had the wrong brackets: what is missing may have been meant there.
+    pub misplaced: bool,
 }
 
 impl Written {

@@ -413,7 +413,10 @@ async fn draining_says_goodbye_and_finishes_what_is_open() {
     run(async {
         let gate = Rc::new(tokio::sync::Semaphore::new(0));
         let wait = Rc::clone(&gate);
+        let asked = Rc::new(tokio::sync::Notify::new());
+        let tell = Rc::clone(&asked);
         let handler = Scripted(Rc::new(move |_| {
+            tell.notify_one();
             let wait = Rc::clone(&wait);
             Box::pin(async move {
                 wait.acquire().await.expect("open").forget();
@@ -423,6 +426,7 @@ async fn draining_says_goodbye_and_finishes_what_is_open() {
         let (io, served) = served(handler, Http2Config::default(), 1 << 16);
         let (mut send, running) = client(io).await;
         let (response, _) = send.send_request(get("/"), true).expect("sent");
+        asked.notified().await;
         served.drain.send(true).expect("the server listens");
         // the client refuses new requests once it knows
         while send.clone().ready().await.is_ok() {

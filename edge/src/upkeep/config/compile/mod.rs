@@ -68,7 +68,7 @@ pub fn compile(
     names_are_unique(&written.sites, &options::SITE_NAME, "site", problems);
     hosts_are_unique(&sites, problems);
     scopes_name_sites(written, &sites, problems);
-    if written.sites.is_empty() {
+    if written.sites.is_empty() && !written.misplaced {
         let help =
             "write [[site]] with name, hosts and origins, or give --origin http://127.0.0.1:8000";
         problems.add(Place::Whole, Wrong::new("no site: nothing to answer for", help));

@@ -12,6 +12,7 @@ use crate::upkeep::config::problem::{Place, Wrong};
 use crate::upkeep::config::reader::{Reader, resolve, text};
 use crate::upkeep::config::unit::short;
 use crate::upkeep::config::value::{Address, parse_peer};
+use crate::upkeep::config::written::Spoken;
 
 /// `[node]`.
 pub(super) fn node(reader: &mut Reader<'_>, cores: usize) -> Option<Node> {
@@ -100,8 +101,6 @@ pub(super) fn count(reader: &mut Reader<'_>, card: &'static Card) -> usize {
     reader.count(card).unwrap_or(min) as usize
 }
 
-type Spoken = crate::upkeep::config::written::Spoken;
-
 fn address(spoken: &Spoken) -> Result<Address, Wrong> {
     Address::parse(text(spoken, "127.0.0.1:8080")?)
 }
@@ -127,8 +126,16 @@ fn unique_addresses(
         .collect();
     let mut seen = std::collections::HashMap::new();
     for (address, place) in all {
-        if let Some(first) = seen.insert(address, place) {
-            let wrong = Wrong::new(format!("two listeners on {address}"), "give each its own port");
+        let Some(first) = seen.insert(address, place) else { continue };
+        let message = format!("two listeners on {address}");
+        // The admin plane comes last; by default it has no place of its own.
+        if *place == Place::Whole {
+            let help = format!(
+                "the admin plane answers on {address} unless `admin` in [node] or --admin says otherwise"
+            );
+            reader.problems.add(first.clone(), Wrong::new(message, help));
+        } else {
+            let wrong = Wrong::new(message, "give each its own address");
             reader.problems.add_pair(place.clone(), wrong, first.clone(), "the first stands here");
         }
     }

@@ -1,11 +1,12 @@
 //! What right files mean.
 
+use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 use super::{SITE, config, read, surroundings};
 use crate::upkeep::config::{
-    AccessLog, Address, HostField, HostPattern, QueryFold, Scope, TokenSecret,
+    AccessLog, Address, Flags, HostField, HostPattern, QueryFold, Scope, TokenSecret,
 };
 
 #[test]
@@ -129,7 +130,7 @@ fn no_text_is_read_without_an_answer() {
 fn a_thousand_mistakes_give_a_bounded_message() {
     let mut text = String::from("[node]\n");
     for n in 0..1000 {
-        text.push_str(&format!("wrong{n} = 1\n"));
+        let _ = writeln!(text, "wrong{n} = 1");
     }
     let message = read(&text, &surroundings()).expect_err("it is wrong").to_string();
     assert!(message.contains("and 951 more"), "{}", &message[message.len() - 100..]);
@@ -142,7 +143,7 @@ fn a_file_that_is_missing_too_large_or_no_text_is_told() {
     world.files.insert("latin1.toml".into(), b"# ok\n# \xe9\n".to_vec());
     world.files.insert("huge.toml".into(), vec![b'#'; FILE_BYTES_MAX as usize + 1]);
     let message = |name: &str| {
-        load(Some(name.as_ref()), &Default::default(), &world).expect_err("it is wrong").to_string()
+        load(Some(name.as_ref()), &Flags::default(), &world).expect_err("it is wrong").to_string()
     };
     assert!(message("latin1.toml").contains("line 2: the file is not UTF-8"));
     assert!(

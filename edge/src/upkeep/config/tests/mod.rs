@@ -1,5 +1,6 @@
 //! Tests of the whole: text in, configuration or message out.
 
+mod anything;
 mod examples;
 mod golden;
 mod meaning;

@@ -1,0 +1,155 @@
+//! Configuration → world: the one place where what an operator said becomes what phases use.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use selvedge_cache::policy::Options;
+
+use super::World;
+use super::gauges::Observer;
+use crate::admit;
+use crate::decide::{KeyRules, Site, Sites, key::NamePattern};
+use crate::filter::{Filter, Filters};
+use crate::origin::{
+    OriginAddress, OriginConfig, OriginDeadlines, OriginLimits, Pool, PoolConfig, PoolError, Trust,
+};
+use crate::telemetry::Telemetry;
+use crate::upkeep::config::{self, Config, QueryFold};
+
+/// Why a world cannot be built: one sentence for people.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// An origin that the pool does not take.
+    #[error("site {site:?}: origin {origin:?}: {why}")]
+    Origin {
+        /// The site.
+        site: String,
+        /// As written.
+        origin: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// A pool that cannot be made.
+    #[error("site {site:?}: {source}")]
+    Pool {
+        /// The site.
+        site: String,
+        /// What is wrong.
+        source: PoolError,
+    },
+}
+
+/// Filters by the name of their site.
+pub type SiteFilters = HashMap<String, Vec<Arc<dyn Filter>>>;
+
+/// Builds a world. Pools of `old` whose configuration is the same are kept, with their
+/// connections, health and counters.
+pub fn world(
+    config: &Config,
+    old: Option<&World>,
+    filters: &SiteFilters,
+    telemetry: &Arc<Telemetry>,
+) -> Result<World, BuildError> {
+    let mut sites = Vec::with_capacity(config.sites.len());
+    let mut pools = HashMap::new();
+    for written in &config.sites {
+        let index = telemetry.metrics().site(&written.name).index();
+        let wanted = pool_config(written)?;
+        let kept =
+            old.and_then(|old| old.pools.get(&index)).filter(|pool| *pool.config() == wanted);
+        let pool = match kept {
+            Some(pool) => Arc::clone(pool),
+            None => {
+                let names = wanted.origins.iter().map(|origin| origin.address.to_string());
+                let observer = Arc::new(Observer::new(telemetry.metrics(), &wanted.name, names));
+                Pool::new(wanted, observer)
+                    .map_err(|source| BuildError::Pool { site: written.name.clone(), source })?
+            }
+        };
+        pools.insert(index, pool);
+        let filters = filters.get(&written.name).cloned().unwrap_or_default();
+        sites.push(Site {
+            name: written.name.as_str().into(),
+            index,
+            hosts: written.hosts.iter().map(ToString::to_string).collect(),
+            cache: options(written),
+            ttl_min_s: written.ttl.min_s,
+            ttl_max_s: written.ttl.max_s,
+            key: key_rules(&written.query),
+            origin_host: written.origin_host.clone(),
+            purge_from: written.purge_from.networks.clone(),
+            purge_from_unix: written.purge_from.unix,
+            keep_tags: written.keep_tags,
+            body_bytes_max: config.limits.body_bytes_max,
+            filters: Filters::new(filters),
+        });
+    }
+    let admission = admit::Config {
+        trusted_proxies: config.node.trusted_proxies.networks.clone(),
+        limits: config.limits.head,
+    };
+    Ok(World { admission, sites: Sites::new(sites), pools })
+}
+
+fn options(site: &config::Site) -> Options {
+    Options {
+        default_ttl_s: site.ttl.default_s,
+        heuristic_max_s: site.ttl.heuristic_max_s,
+        default_swr_s: site.stale.while_revalidate_s,
+        default_sie_s: site.stale.if_error_s,
+        ignore_request_cache_control: site.ignore_request_cache_control,
+        ..Options::default()
+    }
+}
+
+fn key_rules(fold: &QueryFold) -> KeyRules {
+    let names = |list: &[config::Parameter]| {
+        list.iter().map(|it| NamePattern::new(&it.name, it.begins)).collect()
+    };
+    match fold {
+        QueryFold::Keep => KeyRules::Exact,
+        QueryFold::Sort => KeyRules::Sort,
+        QueryFold::Drop => KeyRules::DropAll,
+        QueryFold::Only(list) => KeyRules::Keep(names(list)),
+        QueryFold::Without(list) => KeyRules::Drop(names(list)),
+    }
+}
+
+fn pool_config(site: &config::Site) -> Result<PoolConfig, BuildError> {
+    let mut origins = Vec::with_capacity(site.origins.len());
+    for (origin, _) in &site.origins {
+        let text = origin.to_string();
+        let address: OriginAddress = text.parse().map_err(|why| BuildError::Origin {
+            site: site.name.clone(),
+            origin: text.clone(),
+            why: format!("{why}"),
+        })?;
+        origins.push(OriginConfig::from(address));
+    }
+    let said = &site.origin;
+    let mut config = PoolConfig::new(site.name.clone(), []);
+    config.origins = origins;
+    config.deadlines = OriginDeadlines {
+        queue_ms: said.queue_ms,
+        resolve_ms: said.resolve_ms,
+        connect_ms: said.connect_ms,
+        tls_ms: said.tls_ms,
+        response_ms: said.response_ms,
+        body_ms: said.body_ms,
+        whole_ms: said.whole_ms,
+        total_ms: said.total_ms,
+        idle_ms: said.idle_ms,
+    };
+    config.limits = OriginLimits {
+        in_flight_max: said.connections_max,
+        queue_max: said.queue_max,
+        idle_max: said.idle_max,
+        lifetime_ms: said.lifetime_ms,
+        ..OriginLimits::default()
+    };
+    config.retry.attempts_max = said.attempts_max;
+    config.trust = said.ca.clone().map_or(Trust::System, |file: PathBuf| Trust::File(file));
+    config.host = site.origin_host.as_deref().and_then(|host| host.parse().ok());
+    Ok(config)
+}

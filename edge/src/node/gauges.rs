@@ -1,0 +1,82 @@
+//! Numbers across folders: what a scrape reads, and what pools report.
+
+use std::sync::Arc;
+
+use selvedge_cache::budget::Budget;
+use selvedge_cache::store::{Health, Tier, TierStats};
+
+use super::Shared;
+use crate::origin::{OriginName, OriginObserver, OriginOutcome};
+use crate::telemetry::metrics::{self, Gauges, Metrics, OriginMetrics};
+
+/// Reads gauges from the running node.
+#[derive(Debug)]
+pub struct NodeGauges(pub Arc<Shared>);
+
+impl Gauges for NodeGauges {
+    fn tier(&self, tier: Tier) -> Option<TierStats> {
+        self.0.cache.store.stats(tier)
+    }
+
+    fn disk_health(&self) -> Health {
+        self.0.cache.store.health()
+    }
+
+    fn fills_in_flight(&self) -> u64 {
+        self.0.cache.fills.in_flight() as u64
+    }
+
+    fn budget(&self) -> &Budget {
+        &self.0.cache.budget
+    }
+
+    fn purge_position(&self) -> u64 {
+        self.0.cache.live.position().0
+    }
+
+    fn origins(&self, each: &mut dyn FnMut(&str, &str, bool)) {
+        let world = self.0.world.load();
+        for site in world.sites.iter() {
+            for origin in world.pool(site).origins() {
+                each(&site.name, &origin.name, origin.healthy);
+            }
+        }
+    }
+}
+
+/// Counts what happens at the origins of one pool.
+#[derive(Debug)]
+pub struct Observer(Vec<Arc<OriginMetrics>>);
+
+impl Observer {
+    /// Handles for the origins of a pool, in its order.
+    pub fn new(metrics: &Arc<Metrics>, site: &str, origins: impl Iterator<Item = String>) -> Self {
+        Self(origins.map(|origin| metrics.origin(site, &origin)).collect())
+    }
+}
+
+impl OriginObserver for Observer {
+    fn finished(&self, origin: OriginName<'_>, outcome: OriginOutcome) {
+        if let Some(handles) = self.0.get(origin.index) {
+            handles.record(match outcome {
+                OriginOutcome::Ok => metrics::OriginOutcome::Ok,
+                OriginOutcome::ServerError => metrics::OriginOutcome::ServerError,
+                OriginOutcome::Failed(cause) => metrics::OriginOutcome::of_failure(cause),
+                OriginOutcome::Abandoned => metrics::OriginOutcome::Abandoned,
+            });
+        }
+    }
+
+    fn health_changed(&self, origin: OriginName<'_>, healthy: bool) {
+        let (site, origin) = (origin.pool, origin.origin);
+        if healthy {
+            tracing::info!(site, origin, "the origin is used again");
+        } else {
+            tracing::warn!(
+                site,
+                origin,
+                "the origin failed repeatedly and is left alone for a while"
+            );
+        }
+    }
+}

@@ -1,0 +1,514 @@
+//! Starting, serving, reloading, draining.
+//!
+//! The order of a start: what can be refused first (addresses, directory lock), then what was
+//! stored, then the threads, and the ready line last. The order of an end: no new connections,
+//! open exchanges, disk writer, journal, ledger.
+
+use std::collections::HashMap;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use selvedge_purge_api::PurgeApi;
+use selvedge_purge_api::auth::{Token, TokenScope, Tokens};
+use selvedge_purge_api::hosts::KnownHosts;
+
+use super::build::{self, BuildError, SiteFilters};
+use super::gauges::NodeGauges;
+use super::rules::WorldRules;
+use super::status::{NodeStatus, Phase};
+use super::storage::{self, Storage};
+use super::upkeep::{self, Counting, Watch};
+use super::{Shared, Worker};
+use crate::accept::drain::Drain;
+use crate::accept::http1::{self, Http1Config};
+use crate::accept::http2::Http2Config;
+use crate::accept::listener::{
+    self, Bound, Ceiling, ConnectionSettings, ListenError, WorkerListener, accept_loop,
+    serve_connection,
+};
+use crate::accept::tls::{Acceptor, CertificateError, CertificateStore};
+use crate::admit::Gate;
+use crate::exchange::Exchanger;
+use crate::filter::Filter;
+use crate::origin::Connections;
+use crate::telemetry::access_log::{AccessLog, Target};
+use crate::telemetry::metrics::{self, Metrics};
+use crate::telemetry::{Telemetry, log};
+use crate::upkeep::admin::{AdminAddr, AdminListener, AdminSources, Readiness};
+use crate::upkeep::config::{self, Config, TokenSecret};
+use crate::upkeep::runtime::{DataThreads, DiskRuntime, control, raise_descriptor_limit};
+use crate::upkeep::signals::{Signal, Signals};
+
+/// How long the disk tier may take to write what waits at the end.
+const FLUSH_WAIT: Duration = Duration::from_secs(10);
+
+/// Why a node does not start: a sentence that says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The admin plane cannot listen.
+    #[error("--admin {address}: {source}")]
+    Admin {
+        /// As configured.
+        address: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A certificate cannot be used.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// TLS cannot be set up.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(#[from] rustls::Error),
+    /// A site cannot be built.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// The system refused something.
+    #[error("{what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Reads the configuration again, for a reload; the error is a message for people.
+pub type Reread = Box<dyn Fn() -> Result<Config, String> + Send>;
+
+/// A node that is about to run. About thirty lines embed it:
+///
+/// ```no_run
+/// use selvedge::node::Node;
+/// use selvedge::upkeep::config::{Flags, Process, load};
+///
+/// let flags = Flags::default().with("origin", &["http://127.0.0.1:8000"]);
+/// let loaded = load(None, &flags, &Process).expect("a valid configuration");
+/// Node::new(loaded.config).run().expect("the node runs until it is told to stop");
+/// ```
+pub struct Node {
+    config: Config,
+    filters: SiteFilters,
+    reread: Option<Reread>,
+    on_ready: Option<Box<dyn FnOnce(&Addresses) + Send>>,
+}
+
+/// Where a running node listens.
+#[derive(Clone, Debug, Default)]
+pub struct Addresses {
+    /// Plain listeners.
+    pub listen: Vec<String>,
+    /// TLS listeners.
+    pub tls: Vec<String>,
+    /// The admin plane.
+    pub admin: String,
+}
+
+impl Node {
+    /// A node with this configuration and no filters.
+    pub fn new(config: Config) -> Self {
+        Self { config, filters: HashMap::new(), reread: None, on_ready: None }
+    }
+
+    /// Adds a filter to a site.
+    #[must_use]
+    pub fn filter(mut self, site: &str, filter: Arc<dyn Filter>) -> Self {
+        self.filters.entry(site.to_owned()).or_default().push(filter);
+        self
+    }
+
+    /// How SIGHUP reads the configuration again; without it SIGHUP changes nothing.
+    #[must_use]
+    pub fn reread(mut self, reread: Reread) -> Self {
+        self.reread = Some(reread);
+        self
+    }
+
+    /// Called once, when connections are accepted.
+    #[must_use]
+    pub fn on_ready(mut self, tell: impl FnOnce(&Addresses) + Send + 'static) -> Self {
+        self.on_ready = Some(Box::new(tell));
+        self
+    }
+
+    /// Runs until a signal ends it, on this thread and those that it starts.
+    pub fn run(self) -> Result<(), StartError> {
+        let system = |what| move |source| StartError::System { what, source };
+        raise_descriptor_limit();
+        let runtime = control().map_err(system("the control runtime cannot be started"))?;
+        let disk = DiskRuntime::start().map_err(system("the disk runtime cannot be started"))?;
+        let result = runtime.block_on(self.live(&disk));
+        runtime.shutdown_background();
+        disk.end(Duration::from_secs(1));
+        result
+    }
+
+    async fn live(self, disk: &DiskRuntime) -> Result<(), StartError> {
+        let Self { config, filters, reread, on_ready } = self;
+        let system = |what| move |source| StartError::System { what, source };
+        let mut signals = Signals::listen().map_err(system("signals cannot be taken over"))?;
+        let workers = config.node.workers;
+        let telemetry = Arc::new(Telemetry::new(Metrics::new(workers.get())));
+        telemetry.metrics().install();
+        start_access_log(&config, &telemetry, workers.get())?;
+
+        let plain = bind_all(&config.node.listen, workers.get(), "--listen")?;
+        let tls = bind_all(&config.node.tls_listen, workers.get(), "--tls-listen")?;
+        let tokens = tokens(&config);
+        let admin = bind_admin(&config, &tokens).await?;
+        let addresses = Addresses {
+            listen: plain.iter().map(|bound| bound.local().to_owned()).collect(),
+            tls: tls.iter().map(|bound| bound.local().to_owned()).collect(),
+            admin: admin.addr().to_string(),
+        };
+
+        let world = Arc::new(build::world(&config, None, &filters, &telemetry)?);
+        let rules = Arc::new(WorldRules(Arc::clone(&world)));
+        let Storage { cache, ledger, tiered } =
+            storage::open(&config, disk.handle(), rules.clone())
+                .await
+                .map_err(system("the purge ledger cannot be started"))?;
+        let shared = Arc::new(Shared {
+            world: ArcSwap::new(world),
+            cache: Arc::clone(&cache),
+            ledger: Arc::clone(&ledger),
+            telemetry: Arc::clone(&telemetry),
+        });
+        telemetry.metrics().attach(Arc::new(NodeGauges(Arc::clone(&shared))));
+
+        let front = Front::new(&config)?;
+        let drain = Drain::new();
+        let threads = start_workers(&config, &shared, &front, &drain, plain, tls)?;
+
+        let phase = Arc::new(Phase::default());
+        let purges = PurgeApi::new(
+            Arc::clone(&ledger),
+            rules,
+            (tokens, KnownHosts::new(config.admin.hosts.iter().cloned())),
+            Arc::new(Counting(Arc::clone(&shared))),
+            Arc::new(Watch(Arc::clone(&telemetry))),
+            node_name(),
+        );
+        let page = Arc::clone(telemetry.metrics());
+        let status = NodeStatus { shared: Arc::clone(&shared), phase: Arc::clone(&phase) };
+        let sources = Arc::new(AdminSources {
+            purges,
+            metrics: Box::new(move || page.render()),
+            status: Box::new(status),
+            clock: Arc::clone(&cache.clock),
+        });
+        let (stop_admin, admin_stopped) = tokio::sync::oneshot::channel::<()>();
+        let serving = admin.serve(Arc::clone(&sources), async {
+            let _sender_gone = admin_stopped.await;
+        });
+        let admin_task = tokio::spawn(serving);
+        tokio::spawn(metrics::upkeep(Arc::clone(telemetry.metrics())));
+        tokio::spawn(upkeep::sweep(Arc::clone(&cache)));
+
+        phase.set(Readiness::Ready);
+        if let Err(error) =
+            log::ready_line(&addresses.listen, &addresses.tls, Some(&addresses.admin))
+        {
+            tracing::warn!(%error, "the ready line could not be written");
+        }
+        if let Some(tell) = on_ready {
+            tell(&addresses);
+        }
+
+        let mut running = Running { config, filters, shared, front, sources };
+        loop {
+            match signals.wished().await {
+                Signal::Reload => running.reload(reread.as_deref()).await,
+                Signal::Stop => return Ok(()),
+                Signal::Drain => break,
+            }
+        }
+
+        phase.set(Readiness::Draining);
+        tracing::info!(open = drain.open(), "draining");
+        threads.let_end();
+        drain.begin();
+        let patience = Duration::from_millis(running.config.node.drain_ms);
+        tokio::select! {
+            left = drain.wait(patience) => if left > 0 {
+                tracing::warn!(left, "the drain deadline passed; connections are closed");
+            },
+            _ = signals.wished() => tracing::warn!("stopped before the drain was over"),
+        }
+        if let Some(log) = telemetry.set_access_log(None) {
+            log.shutdown(Duration::from_secs(2));
+        }
+        let close = async {
+            tiered.close().await;
+            let directory = Arc::clone(&cache.directory);
+            let _ended = tokio::task::spawn_blocking(move || directory.close()).await;
+        };
+        if tokio::time::timeout(FLUSH_WAIT, close).await.is_err() {
+            tracing::warn!("the disk did not take everything in time");
+        }
+        let closing = Arc::clone(&ledger);
+        let _ended = tokio::task::spawn_blocking(move || closing.close()).await;
+        drop(stop_admin);
+        let _ended = tokio::time::timeout(Duration::from_secs(1), admin_task).await;
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+/// What every connection is served with; swapped by reload.
+struct Front {
+    settings: ArcSwap<Settings>,
+    acceptor: Option<Acceptor>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Settings {
+    http1: Http1Config,
+    http2: Http2Config,
+}
+
+impl Front {
+    fn new(config: &Config) -> Result<Arc<Self>, StartError> {
+        let acceptor = if config.tls.is_empty() {
+            None
+        } else {
+            Some(Acceptor::new(certificates(config)?, config.deadlines.handshake_ms)?)
+        };
+        Ok(Arc::new(Self { settings: ArcSwap::from_pointee(settings(config)), acceptor }))
+    }
+}
+
+fn settings(config: &Config) -> Settings {
+    let (limits, deadlines) = (config.limits.head, config.deadlines);
+    Settings {
+        http1: Http1Config { limits, deadlines, ..Http1Config::default() },
+        http2: Http2Config {
+            header_list_bytes_max: limits.head_bytes_max as u32,
+            deadlines,
+            ..Http2Config::default()
+        },
+    }
+}
+
+fn certificates(config: &Config) -> Result<CertificateStore, CertificateError> {
+    let pairs: Vec<_> = config.tls.iter().map(|pair| (&pair.cert, &pair.key)).collect();
+    CertificateStore::load(&pairs)
+}
+
+/// The parts that a reload touches.
+struct Running {
+    config: Config,
+    filters: SiteFilters,
+    shared: Arc<Shared>,
+    front: Arc<Front>,
+    sources: Arc<AdminSources>,
+}
+
+impl Running {
+    /// Builds the new beside the old and swaps; on any trouble the old stays.
+    async fn reload(&mut self, reread: Option<&(dyn Fn() -> Result<Config, String> + Send)>) {
+        self.shared.telemetry.reopen_access_log();
+        let Some(reread) = reread else {
+            tracing::warn!("reload: this node was started without a configuration file");
+            return;
+        };
+        let new = match reread() {
+            Ok(new) => new,
+            Err(message) => {
+                tracing::error!("reload refused, the old configuration stays:\n{message}");
+                return;
+            }
+        };
+        let changes = config::diff(&self.config, &new);
+        let new = config::keep_until_restart(&self.config, new);
+        if let Err(why) = self.swap(&new).await {
+            tracing::error!(%why, "reload refused, the old configuration stays");
+            return;
+        }
+        self.config = new;
+        for change in &changes {
+            tracing::info!("reload: {change}");
+        }
+        tracing::info!(changes = changes.len(), "reloaded");
+    }
+
+    async fn swap(&self, new: &Config) -> Result<(), StartError> {
+        let certificates = certificates(new)?;
+        let old = self.shared.world.load_full();
+        let world = build::world(new, Some(&old), &self.filters, &self.shared.telemetry)?;
+        let world = Arc::new(world);
+        // Selectors first: a purge that comes in between is put in force under both rules.
+        let rules = Arc::new(WorldRules(Arc::clone(&world)));
+        self.sources.purges.change_rules(rules).await.map_err(|source| StartError::System {
+            what: "the purge ledger did not take the new key rules",
+            source,
+        })?;
+        let hosts = KnownHosts::new(new.admin.hosts.iter().cloned());
+        self.sources.purges.change_access(tokens(new), hosts);
+        if let Some(acceptor) = &self.front.acceptor {
+            acceptor.replace(certificates);
+        }
+        self.front.settings.store(Arc::new(settings(new)));
+        self.shared.world.store(world);
+        Ok(())
+    }
+}
+
+fn bind_all(
+    addresses: &[config::Address],
+    workers: usize,
+    option: &'static str,
+) -> Result<Vec<Bound>, StartError> {
+    let mut all = Vec::new();
+    for address in addresses {
+        let address = address.to_string().parse().expect("a configured address is an address");
+        all.extend(listener::bind(&address, workers, option)?);
+    }
+    Ok(all)
+}
+
+async fn bind_admin(config: &Config, tokens: &Tokens) -> Result<AdminListener, StartError> {
+    let text = config.node.admin.to_string();
+    let failed = |source| StartError::Admin { address: text.clone(), source };
+    let address = AdminAddr::parse(&text)
+        .map_err(|why| failed(io::Error::new(io::ErrorKind::InvalidInput, why)))?;
+    AdminListener::bind(&address, tokens).await.map_err(|source| match source.kind() {
+        io::ErrorKind::AddrInUse => failed(io::Error::new(
+            io::ErrorKind::AddrInUse,
+            "the address is in use, perhaps by another node: choose another with --admin",
+        )),
+        _ => failed(source),
+    })
+}
+
+fn tokens(config: &Config) -> Tokens {
+    let scope = |scope: &config::Scope| match scope {
+        config::Scope::Purge => TokenScope::Purge,
+        config::Scope::PurgeSite(site) => TokenScope::PurgeSite(site.clone()),
+        config::Scope::Read => TokenScope::Read,
+    };
+    let token = |token: &config::Token| {
+        let scopes: Vec<_> = token.scopes.iter().map(scope).collect();
+        match &token.secret {
+            TokenSecret::Sha256(sha256) => Some(Token::from_sha256(&token.name, *sha256, scopes)),
+            TokenSecret::Plain(secret) => Token::from_secret(&token.name, secret, scopes)
+                .inspect_err(|why| tracing::error!(%why, "the token is not used"))
+                .ok(),
+        }
+    };
+    Tokens::new(config.admin.tokens.iter().filter_map(token).collect())
+}
+
+fn start_access_log(
+    config: &Config,
+    telemetry: &Telemetry,
+    threads: usize,
+) -> Result<(), StartError> {
+    let target = match &config.node.access_log {
+        config::AccessLog::Off => return Ok(()),
+        config::AccessLog::Stdout => Target::Stdout,
+        config::AccessLog::File(path) => Target::File(path.clone()),
+    };
+    let losses = Arc::clone(telemetry.metrics().losses());
+    let log = AccessLog::start(target, threads, losses)
+        .map_err(|source| StartError::System { what: "the access log cannot be opened", source })?;
+    telemetry.set_access_log(Some(Arc::new(log)));
+    Ok(())
+}
+
+/// Name of this node in answers to purges.
+fn node_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+fn start_workers(
+    config: &Config,
+    shared: &Arc<Shared>,
+    front: &Arc<Front>,
+    drain: &Drain,
+    plain: Vec<Bound>,
+    tls: Vec<Bound>,
+) -> Result<DataThreads, StartError> {
+    let workers = config.node.workers;
+    let mut shares: Vec<Vec<(WorkerListener, bool)>> =
+        (0..workers.get()).map(|_| Vec::new()).collect();
+    let all = plain.into_iter().map(|bound| (bound, false));
+    for (bound, is_tls) in all.chain(tls.into_iter().map(|bound| (bound, true))) {
+        for (share, listener) in shares.iter_mut().zip(bound.split()) {
+            share.push((listener, is_tls));
+        }
+    }
+    let shares: Vec<_> = shares.into_iter().map(|share| Mutex::new(Some(share))).collect();
+    let ceiling = Ceiling::new(config.node.connections_max);
+    let (shared, front, drain) = (Arc::clone(shared), Arc::clone(front), drain.clone());
+    DataThreads::start(workers, move |number| {
+        let share = shares[number].lock().take().unwrap_or_default();
+        let life = Life {
+            exchanger: Exchanger {
+                shared: Arc::clone(&shared),
+                worker: Rc::new(Worker { connections: Connections::new() }),
+            },
+            front: Arc::clone(&front),
+            ceiling: Arc::clone(&ceiling),
+            drain: drain.clone(),
+        };
+        life.run(share)
+    })
+    .map_err(|source| StartError::System { what: "data threads cannot be started", source })
+}
+
+/// The life of one data thread.
+struct Life {
+    exchanger: Exchanger,
+    front: Arc<Front>,
+    ceiling: Arc<Ceiling>,
+    drain: Drain,
+}
+
+impl Life {
+    async fn run(self, share: Vec<(WorkerListener, bool)>) {
+        let mut loops = tokio::task::JoinSet::new();
+        for (listener, is_tls) in share {
+            let listener = match listener.open() {
+                Ok(listener) => listener,
+                Err(error) => {
+                    tracing::error!(%error, "a listener cannot be registered");
+                    return;
+                }
+            };
+            let (exchanger, front) = (self.exchanger.clone(), Arc::clone(&self.front));
+            let drain = self.drain.clone();
+            let serve = move |accepted| {
+                let settings = **front.settings.load();
+                let tls = if is_tls { front.acceptor.clone() } else { None };
+                let connection = ConnectionSettings { tls, http2: settings.http2 };
+                serve_connection(
+                    accepted,
+                    connection,
+                    exchanger.clone(),
+                    drain.subscribe(),
+                    move |wire, connection, handler, drain| async move {
+                        let config = settings.http1;
+                        http1::serve::<Gate, _, _>(wire, connection, handler, config, drain).await;
+                    },
+                )
+            };
+            loops.spawn_local(accept_loop(
+                listener,
+                Arc::clone(&self.ceiling),
+                self.drain.clone(),
+                serve,
+            ));
+        }
+        while loops.join_next().await.is_some() {}
+        // Open connections and fills of this core live on until the drain is over.
+        self.drain.wait(Duration::from_secs(3600)).await;
+        self.exchanger.worker.connections.close_idle();
+    }
+}

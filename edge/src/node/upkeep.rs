@@ -1,0 +1,80 @@
+//! Work beside the traffic: counting purges, estimating them, sweeping the directory.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use selvedge_cache::cache::Cache;
+use selvedge_cache::directory::Swept;
+use selvedge_cache::invalidate::{Mode, ScopeHash};
+use selvedge_cache::store::{Part, Presence, StoreKey};
+use selvedge_purge_api::api::{Estimate, Estimated, PurgeWatch};
+
+use super::Shared;
+use crate::telemetry::Telemetry;
+use crate::telemetry::metrics::Selector;
+
+/// Records looked at per step of the sweep, and the pause between two steps: a directory of a
+/// million records is walked in about five minutes and costs little.
+const SWEEP_STEP: usize = 2048;
+const SWEEP_PAUSE: Duration = Duration::from_millis(500);
+
+/// Counts a purge that is in force.
+pub(super) fn count_purge(
+    telemetry: &Telemetry,
+    selector: &'static str,
+    mode: &'static str,
+    took: Duration,
+) {
+    let selector = Selector::ALL.into_iter().find(|known| known.name() == selector);
+    // Several tags in one purge are one purge by tag.
+    let selector = selector.unwrap_or(Selector::Tag);
+    let mode = if mode == "soft" { Mode::Soft } else { Mode::Hard };
+    telemetry.metrics().purges().applied(selector, mode, took);
+}
+
+/// Counts purges of the admin plane.
+#[derive(Debug)]
+pub struct Watch(pub Arc<Telemetry>);
+
+impl PurgeWatch for Watch {
+    fn purged(&self, selector: &'static str, mode: &'static str, took: Duration) {
+        count_purge(&self.0, selector, mode, took);
+    }
+
+    fn refused(&self, status: u16) {
+        tracing::debug!(status, "a purge was refused");
+    }
+}
+
+/// Counts what tag scopes would select; other scopes need the URL of a record, which is not kept.
+#[derive(Debug)]
+pub struct Counting(pub Arc<Shared>);
+
+impl Estimate for Counting {
+    fn estimate(
+        &self,
+        scopes: Vec<ScopeHash>,
+    ) -> Pin<Box<dyn Future<Output = Estimated> + Send + '_>> {
+        Box::pin(async move {
+            let cache = Arc::clone(&self.0.cache);
+            let counted = tokio::task::spawn_blocking(move || cache.estimate(&scopes)).await;
+            counted.map_or_else(
+                |_| Estimated::default(),
+                |(responses, bytes, is_complete)| Estimated { responses, bytes, is_complete },
+            )
+        })
+    }
+}
+
+/// Walks the directory for ever: records whose bytes are gone are dropped.
+pub async fn sweep(cache: Arc<Cache>) {
+    loop {
+        tokio::time::sleep(SWEEP_PAUSE).await;
+        cache.directory.sweep(SWEEP_STEP, |record| {
+            let head = StoreKey { object: record.head, part: Part::Head };
+            if cache.store.presence(head) == Presence::Absent { Swept::Drop } else { Swept::Keep }
+        });
+    }
+}

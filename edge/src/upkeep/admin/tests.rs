@@ -1,0 +1,218 @@
+//! The admin plane over real sockets.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use selvedge_cache::Millis;
+use selvedge_cache::clock::ManualClock;
+use selvedge_cache::invalidate::ScopeHash;
+use selvedge_purge_api::api::{Estimate, Estimated, Unwatched};
+use selvedge_purge_api::auth::{Token, TokenScope};
+use selvedge_purge_api::hosts::KnownHosts;
+use selvedge_purge_api::ledger::{Ledger, Limits};
+use selvedge_purge_api::selector::{KeyRules, PlainRules};
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::super::purge_command::{PurgeArgs, run};
+use super::*;
+
+const SECRET: &str = "a-secret-of-twenty-b";
+
+struct Node(Arc<AtomicU8>);
+
+impl StatusSource for Node {
+    fn status(&self) -> Value {
+        json!({ "sites": [{ "name": "shop" }] })
+    }
+    fn readiness(&self) -> Readiness {
+        match self.0.load(Ordering::SeqCst) {
+            0 => Readiness::Starting,
+            1 => Readiness::Ready,
+            _ => Readiness::Draining,
+        }
+    }
+}
+
+struct Nothing;
+
+impl Estimate for Nothing {
+    fn estimate(&self, _: Vec<ScopeHash>) -> Pin<Box<dyn Future<Output = Estimated> + Send + '_>> {
+        Box::pin(async { Estimated { responses: 3, bytes: 9, is_complete: true } })
+    }
+}
+
+struct Plane {
+    addr: AdminAddr,
+    readiness: Arc<AtomicU8>,
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<()>,
+}
+
+async fn plane(listen: &str, scope: Option<&str>) -> Plane {
+    let rules: Arc<dyn KeyRules> = Arc::new(PlainRules);
+    let opened = Ledger::memory(Arc::clone(&rules), Limits::MEMORY).expect("opens");
+    let token = |scope| {
+        let scopes = vec![TokenScope::parse(scope).expect("a scope")];
+        Token::from_secret("t", SECRET, scopes).expect("long enough")
+    };
+    let tokens = Tokens::new(scope.map(token).into_iter().collect());
+    let addr = AdminAddr::parse(listen).expect("an address");
+    let listener = AdminListener::bind(&addr, &tokens).await.expect("binds");
+    let readiness = Arc::new(AtomicU8::new(0));
+    let sources = AdminSources {
+        purges: PurgeApi::new(
+            opened.ledger,
+            rules,
+            (tokens, KnownHosts::default()),
+            Arc::new(Nothing),
+            Arc::new(Unwatched),
+            "here".to_owned(),
+        ),
+        metrics: Box::new(|| "selvedge_purge_position 0\n".to_owned()),
+        status: Box::new(Node(Arc::clone(&readiness))),
+        clock: Arc::new(ManualClock::at(Millis(5))),
+    };
+    let (stop, stopped) = oneshot::channel();
+    let addr = listener.addr().clone();
+    let stopped = async move { drop(stopped.await) };
+    let serving = tokio::spawn(listener.serve(Arc::new(sources), stopped));
+    Plane { addr, readiness, stop, serving }
+}
+
+impl Plane {
+    /// Sends raw bytes with `Connection: close` and reads all that comes.
+    async fn raw(&self, head: &str) -> String {
+        let AdminAddr::Tcp(addr) = &self.addr else { panic!("no TCP") };
+        let mut stream = TcpStream::connect(addr).await.expect("connects");
+        let request = format!("{head}\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.expect("writes");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("reads");
+        answer
+    }
+
+    async fn get(&self, path: &str) -> String {
+        self.raw(&format!("GET {path} HTTP/1.1")).await
+    }
+
+    fn args(&self) -> PurgeArgs {
+        PurgeArgs { admin: self.addr.to_string(), tag: vec!["t".into()], ..Default::default() }
+    }
+}
+
+#[tokio::test]
+async fn routes_answer_and_others_are_refused() {
+    let plane = plane("127.0.0.1:0", None).await;
+    assert!(plane.get("/healthz").await.starts_with("HTTP/1.1 200"));
+    for (state, status) in [(0, "503"), (1, "200"), (2, "503")] {
+        plane.readiness.store(state, Ordering::SeqCst);
+        assert!(plane.get("/readyz").await.starts_with(&format!("HTTP/1.1 {status}")));
+    }
+    assert!(plane.get("/metrics").await.ends_with("selvedge_purge_position 0\n"));
+    let status = plane.get("/v1/status").await;
+    assert!(status.contains(r#""name":"shop""#) && status.contains(r#""takes_purges":true"#));
+    assert!(plane.get("/").await.contains("<td>shop</td>"));
+    assert!(plane.get("/v1/purges?after=0").await.contains(r#""purges":[]"#));
+    let lost = plane.get("/v2").await;
+    assert!(lost.starts_with("HTTP/1.1 404") && lost.contains("application/problem+json"));
+    let post = plane.raw("POST /metrics HTTP/1.1\r\nContent-Length: 0").await;
+    assert!(post.starts_with("HTTP/1.1 405"), "{post}");
+    assert_eq!(post.to_ascii_lowercase().matches("\r\nallow:").count(), 1, "{post}");
+    assert!(plane.raw("PUT /v1/purges HTTP/1.1").await.contains("GET, HEAD, POST"));
+    let long = "x".repeat(20_000);
+    assert!(plane.raw(&format!("GET / HTTP/1.1\r\nX: {long}")).await.starts_with("HTTP/1.1 431"));
+    let body =
+        "POST /v1/purges HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 70000";
+    let large = plane.raw(&format!("{body}\r\nX: y")).await;
+    assert!(large.starts_with("HTTP/1.1 413"), "{large}");
+}
+
+#[tokio::test]
+async fn the_command_purges_and_says_so() {
+    let plane = plane("127.0.0.1:0", None).await;
+    let done = run(&plane.args()).await;
+    assert_eq!(done.code, 0, "{}", done.message);
+    assert!(done.message.contains("position 1"), "{}", done.message);
+    let dry = run(&PurgeArgs { dry_run: true, ..plane.args() }).await;
+    assert!(dry.code == 0 && dry.message.contains("3 stored responses"), "{}", dry.message);
+    let wrong = PurgeArgs { tag: Vec::new(), url: Some("/a".into()), ..plane.args() };
+    let refused = run(&wrong).await;
+    assert!(refused.code == 1 && refused.message.contains("url"), "{}", refused.message);
+}
+
+#[tokio::test]
+async fn a_unix_socket_is_the_owners_and_goes_with_the_listener() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("admin.sock");
+    // A file that a dead process left.
+    drop(std::os::unix::net::UnixListener::bind(&path).expect("binds"));
+    let plane = plane(&format!("unix:{}", path.display()), None).await;
+    let mode = std::fs::metadata(&path).expect("exists").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert_eq!(run(&plane.args()).await.code, 0);
+    let second = AdminListener::bind(&plane.addr, &Tokens::default()).await;
+    assert_eq!(second.expect_err("taken").kind(), std::io::ErrorKind::AddrInUse);
+    plane.stop.send(()).expect("serving");
+    plane.serving.await.expect("no panic");
+    assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn with_tokens_only_health_is_open() {
+    let plane = plane("127.0.0.1:0", Some("purge")).await;
+    assert!(plane.get("/healthz").await.starts_with("HTTP/1.1 200"));
+    for path in ["/", "/metrics", "/v1/status", "/v1/purges"] {
+        assert!(plane.get(path).await.starts_with("HTTP/1.1 401"), "{path}");
+        let with = format!("GET {path} HTTP/1.1\r\nAuthorization: Bearer {SECRET}");
+        assert!(plane.raw(&with).await.starts_with("HTTP/1.1 200"), "{path}");
+    }
+    let refused = run(&plane.args()).await;
+    assert!(refused.code == 1 && refused.message.contains("--token"), "{}", refused.message);
+    let done = run(&PurgeArgs { token: Some(SECRET.into()), ..plane.args() }).await;
+    assert_eq!(done.code, 0, "{}", done.message);
+}
+
+#[tokio::test]
+async fn an_idle_connection_does_not_hold_up_the_end() {
+    let plane = plane("127.0.0.1:0", None).await;
+    let AdminAddr::Tcp(addr) = &plane.addr else { panic!("no TCP") };
+    let mut idle = TcpStream::connect(addr).await.expect("connects");
+    idle.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("writes");
+    let mut first = [0; 12];
+    idle.read_exact(&mut first).await.expect("answered");
+    plane.stop.send(()).expect("serving");
+    let ended = tokio::time::timeout(Duration::from_mins(1), plane.serving).await;
+    ended.expect("in time").expect("no panic");
+}
+
+#[test]
+fn without_a_token_only_loopback_is_allowed() {
+    let check =
+        |addr: &str, tokens: &Tokens| check_exposure(addr.parse().expect("an address"), tokens);
+    let none = Tokens::default();
+    for addr in ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
+        assert_eq!(check(addr, &none), Ok(()), "{addr}");
+    }
+    for addr in ["0.0.0.0:1", "[::]:1", "10.0.0.1:1"] {
+        assert!(check(addr, &none).expect_err("exposed").contains("token"), "{addr}");
+    }
+    let scopes = vec![TokenScope::Read];
+    let token = Token::from_secret("t", SECRET, scopes).expect("long enough");
+    assert_eq!(check("0.0.0.0:1", &Tokens::new(vec![token])), Ok(()));
+}
+
+#[test]
+fn addresses_are_read_or_explained() {
+    assert_eq!(AdminAddr::parse("[::]:0"), Ok(AdminAddr::Tcp("[::]:0".into())));
+    assert_eq!(AdminAddr::parse("unix:/a"), Ok(AdminAddr::Unix("/a".into())));
+    for text in ["", "9901", ":1", "h:x", "unix:", "h:70000"] {
+        assert!(AdminAddr::parse(text).is_err(), "{text}");
+    }
+}
