@@ -3,3 +3,5 @@
 // Real parts beside the node, from their packages.
 mod parts_curl;
 mod parts_nginx;
+mod parts_browser;
+mod parts_prometheus;
