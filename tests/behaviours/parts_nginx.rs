@@ -25,7 +25,8 @@ struct Document {
 }
 
 /// Fields that must come through unchanged.
-const KEPT: [&str; 5] = ["content-type", "content-length", "etag", "last-modified", "accept-ranges"];
+const KEPT: [&str; 5] =
+    ["content-type", "content-length", "etag", "last-modified", "accept-ranges"];
 
 fn documents() -> Vec<Document> {
     let mut found = Vec::new();
@@ -83,7 +84,12 @@ fn get(client: &mut Client, document: &Document, fields: &[(&str, &str)]) -> Res
 fn assert_same(through: &Response, direct: &Response, document: &Document) {
     let name = document.path.display();
     assert_eq!(through.status, direct.status, "{name}");
-    assert!(through.body == direct.body, "{name}: {} bytes, not {}", through.body.len(), direct.body.len());
+    assert!(
+        through.body == direct.body,
+        "{name}: {} bytes, not {}",
+        through.body.len(),
+        direct.body.len()
+    );
     for field in KEPT {
         assert_eq!(through.field(field), direct.field(field), "{field} of {name}");
     }
@@ -182,7 +188,9 @@ fn ranges_of_hot_objects_are_slices_of_them() {
     let documents = documents();
     let (_a, _b, edge) = pool(&[]);
     let mut client = edge.client();
-    for (number, document) in documents.iter().filter(|it| it.bytes.len() > 16).take(500).enumerate() {
+    for (number, document) in
+        documents.iter().filter(|it| it.bytes.len() > 16).take(500).enumerate()
+    {
         let whole = get(&mut client, document, &[]);
         assert_eq!(whole.status, 200);
         let length = document.bytes.len();
@@ -232,7 +240,10 @@ fn the_death_of_one_nginx_fails_no_get() {
     // Both had their share before; the one that lived had the rest.
     let metrics = edge.metrics();
     let asked = |origin: SocketAddr| {
-        metrics.sum("selvedge_origin_requests_total", &[format!("origin=\"http://{origin}\"").as_str()])
+        metrics.sum(
+            "selvedge_origin_requests_total",
+            &[format!("origin=\"http://{origin}\"").as_str()],
+        )
     };
     assert!(asked(b.address) as usize > clients * each / 2, "{}", asked(b.address));
 }

@@ -113,6 +113,7 @@ fn a_list_that_rots_is_noticed() {
     rewritten.rewrite(&[outcome("known", false), outcome("new", false)]);
     let text = rewritten.to_string();
     assert!(text.contains("\"known\" = \"a reason\"") && !text.contains("gone"), "{text}");
-    let wrong = complaints(&Expected::parse(&text), &[outcome("known", false), outcome("new", false)]);
+    let wrong =
+        complaints(&Expected::parse(&text), &[outcome("known", false), outcome("new", false)]);
     assert!(wrong.len() == 1 && wrong[0].starts_with("new is on the list without"), "{wrong:?}");
 }

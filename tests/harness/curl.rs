@@ -45,7 +45,10 @@ pub fn curl(arguments: &[&str]) -> Answer {
     assert!(done.status.success(), "{command:?}: {}\n{said}", done.status);
     let said: Value = serde_json::from_str(&said).expect("curl writes JSON");
     Answer {
-        status: said["info"]["http_code"].as_u64().and_then(|code| code.try_into().ok()).unwrap_or(0),
+        status: said["info"]["http_code"]
+            .as_u64()
+            .and_then(|code| code.try_into().ok())
+            .unwrap_or(0),
         version: said["info"]["http_version"].as_str().unwrap_or("").to_owned(),
         body: done.stdout,
         fields: said["fields"].clone(),
