@@ -63,7 +63,8 @@ pub fn fetch_all<'a>(arguments: &[&str], transfers: impl Iterator<Item = (String
     let mut config = String::new();
     for (url, into) in transfers {
         let quoted = url.replace('\\', "\\\\").replace('"', "\\\"");
-        config.push_str(&format!("url = \"{quoted}\"\noutput = \"{}\"\n", into.display()));
+        let output = into.display().to_string();
+        config.extend(["url = \"", quoted.as_str(), "\"\noutput = \"", output.as_str(), "\"\n"]);
     }
     let mut command = parts::command(&parts::program("curl", "curl"));
     command
