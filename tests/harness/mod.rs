@@ -8,13 +8,17 @@ pub mod client;
 pub mod curl;
 pub mod edge;
 pub mod nginx;
+pub mod content;
+pub mod latch;
 pub mod origin;
 pub mod parts;
 pub mod scrape;
 pub mod temp;
 
 pub use client::{Client, Response};
+pub use content::content;
 pub use edge::Edge;
+pub use latch::Latch;
 pub use origin::{Origin, Request, Responder};
 
 use std::time::{Duration, Instant};
