@@ -166,7 +166,7 @@ fn chunk_extensions_are_dropped_and_trailers_never_become_fields() {
     let mut client = edge.client();
     client.send(
         b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n\
-          3;sneaky=\"1\"\r\nhel\r\n2 ;x\r\nlo\r\n0;last\r\nX-Trailer: 1\r\nAuthorization: me\r\n\r\n",
+          3;sneaky=\"1\"\r\nhel\r\n2;x\r\nlo\r\n0;last\r\nX-Trailer: 1\r\nAuthorization: me\r\n\r\n",
     );
     assert_eq!(client.response(false).status, 200);
     let seen = &origin.requests()[0];
@@ -292,7 +292,6 @@ fn an_unread_body_never_becomes_the_next_request() {
         ("HEAD /hit HTTP/1.1\r\nHost: a\r\n", 200),
         ("HEAD /miss HTTP/1.1\r\nHost: a\r\n", 200),
         ("TRACE / HTTP/1.1\r\nHost: a\r\n", 405),
-        ("GET /none HTTP/1.1\r\nHost: a\r\nCache-Control: only-if-cached\r\n", 504),
         ("POST / HTTP/1.1\r\nHost: a b\r\n", 400),
     ] {
         body_is_never_a_request(&edge, &origin, first, status);
