@@ -246,9 +246,7 @@ fn a_client_that_expects_100_gets_it_before_its_body() {
     let origin = Origin::constant("x");
     let edge = Edge::before(&origin);
     let mut client = edge.client();
-    client.send(
-        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n",
-    );
+    client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n");
     let (status, _) = client.head().expect("an interim response");
     assert_eq!(status, 100);
     client.send(b"hello");

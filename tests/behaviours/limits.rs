@@ -168,7 +168,7 @@ fn connections_beyond_the_ceiling_are_refused_and_the_others_are_served() {
 }
 
 #[test]
-fn a_thousand_idle_connections_cost_little() {
+fn a_thousand_idle_connections_cost_little_memory() {
     let origin = Origin::constant("x");
     let edge = Edge::before(&origin);
     edge.get("/");
@@ -187,7 +187,9 @@ fn paced() -> (Origin, mpsc::Sender<()>) {
     let wait = std::sync::Mutex::new(wait);
     let origin = Origin::start(move |request, to| {
         if request.target == "/slow" {
-            to.raw("HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 10\r\n\r\nfirst");
+            to.raw(
+                "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 10\r\n\r\nfirst",
+            );
             let _test_is_over = wait.lock().expect("unpoisoned").recv();
             to.raw("after");
         } else {
@@ -252,8 +254,7 @@ fn a_second_signal_ends_the_drain_at_once() {
 #[test]
 fn the_drain_deadline_cuts_what_is_still_running() {
     let (origin, _go) = paced();
-    let file =
-        ConfigFile::new("drain_deadline = \"300ms\"", &config::site(&[&origin], ""));
+    let file = ConfigFile::new("drain_deadline = \"300ms\"", &config::site(&[&origin], ""));
     let mut edge = file.start();
     let mut client = begin(&edge);
     edge.signal("TERM");

@@ -1,4 +1,4 @@
-//! What a user notices, against the real binary over sockets.
+//! What the whole program does, seen from outside: a file per subject, the most basic first.
 
 mod admin;
 mod command_line;
@@ -12,3 +12,9 @@ mod proxies;
 mod reload;
 mod telemetry;
 mod tls;
+
+// Real parts beside the node, from their packages.
+mod parts_browser;
+mod parts_curl;
+mod parts_nginx;
+mod parts_prometheus;

@@ -103,8 +103,7 @@ fn an_origin_that_stalls_is_a_504() {
     let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!("http://{}", silent.local_addr().expect("bound"));
     let waits = "[site.origin]\nresponse = \"300ms\"\n";
-    let site =
-        format!("[[site]]\nname = \"all\"\nhosts = [\"*\"]\norigins = [\"{url}\"]\n{waits}");
+    let site = format!("[[site]]\nname = \"all\"\nhosts = [\"*\"]\norigins = [\"{url}\"]\n{waits}");
     let file = ConfigFile::new("", &site);
     let edge = file.start();
     assert_eq!(edge.get("/").status, 504);
@@ -239,7 +238,9 @@ fn bytes_on_an_idle_connection_poison_nothing() {
         if request.target == "/first" {
             // The client has its answer; now the connection is idle.
             wait.lock().expect("unpoisoned").recv().expect("the test goes on");
-            to.raw("HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 6\r\n\r\npoison");
+            to.raw(
+                "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 6\r\n\r\npoison",
+            );
             sent.send(()).expect("the test waits");
         }
     });
@@ -255,9 +256,12 @@ fn bytes_on_an_idle_connection_poison_nothing() {
 
 #[test]
 fn an_endless_row_of_interim_responses_ends() {
-    let origin = Origin::start(|_, to| {
-        while to.try_raw("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n") {}
-    });
+    let origin =
+        Origin::start(
+            |_, to| {
+                while to.try_raw("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n") {}
+            },
+        );
     let edge = Edge::before(&origin);
     let mut client = edge.client();
     client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");

@@ -74,10 +74,8 @@ fn what_a_stranger_says_about_forwarding_is_overwritten() {
 #[test]
 fn what_a_trusted_proxy_says_about_forwarding_is_believed() {
     let origin = Origin::constant("x");
-    let file = ConfigFile::new(
-        "trusted_proxies = [\"127.0.0.0/8\"]",
-        &config::site(&[&origin], ""),
-    );
+    let file =
+        ConfigFile::new("trusted_proxies = [\"127.0.0.0/8\"]", &config::site(&[&origin], ""));
     let edge = file.start();
     edge.get_with("/", &[("X-Forwarded-For", "6.6.6.6"), ("X-Forwarded-Proto", "https")]);
     let seen = &origin.requests()[0];
@@ -161,7 +159,10 @@ fn a_host_that_no_site_names_is_misdirected() {
     let (shop, wild, origin) =
         (Origin::constant("shop"), Origin::constant("wild"), Origin::constant("deep"));
     let table = |name: &str, host: &str, origin: &Origin| {
-        format!("[[site]]\nname = \"{name}\"\nhosts = [\"{host}\"]\norigins = [\"{}\"]\n", origin.url())
+        format!(
+            "[[site]]\nname = \"{name}\"\nhosts = [\"{host}\"]\norigins = [\"{}\"]\n",
+            origin.url()
+        )
     };
     let file = ConfigFile::new(
         "",
@@ -302,4 +303,3 @@ fn fields_of_the_origins_connection_do_not_reach_the_client() {
         assert!(answer.field("via").contains("selvedge"));
     }
 }
-

@@ -72,7 +72,11 @@ pub type Tls = StreamOwned<ClientConnection, TcpStream>;
 ///
 /// # Panics
 /// When nobody listens there.
-pub fn connect(address: SocketAddr, name: &str, config: &Arc<ClientConfig>) -> std::io::Result<Tls> {
+pub fn connect(
+    address: SocketAddr,
+    name: &str,
+    config: &Arc<ClientConfig>,
+) -> std::io::Result<Tls> {
     let mut stream = TcpStream::connect(address).expect("the peer accepts");
     stream.set_read_timeout(Some(crate::PATIENCE)).expect("a positive time-out");
     let name = ServerName::try_from(name.to_owned()).expect("a name");
