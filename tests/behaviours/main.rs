@@ -1,5 +1,18 @@
 //! What the whole program does, seen from outside: a file per subject, the most basic first.
 
+mod admin;
+mod command_line;
+mod demo;
+mod filters;
+mod http1;
+mod http2;
+mod limits;
+mod origins;
+mod proxies;
+mod reload;
+mod telemetry;
+mod tls;
+
 // Real parts beside the node, from their packages.
 mod parts_browser;
 mod parts_curl;

@@ -81,6 +81,24 @@ impl Client {
         Self { stream, buffer: Vec::new() }
     }
 
+    /// Connects; `None` when nobody listens there.
+    pub fn try_connect(address: SocketAddr) -> Option<Self> {
+        let stream = TcpStream::connect(address).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        stream.set_nodelay(true).ok()?;
+        Some(Self { stream, buffer: Vec::new() })
+    }
+
+    /// Reads until these bytes were received, and leaves everything to be read.
+    ///
+    /// # Panics
+    /// When the connection ends before.
+    pub fn await_bytes(&mut self, bytes: &[u8]) {
+        while !self.buffer.windows(bytes.len()).any(|here| here == bytes) {
+            assert!(self.fill(), "the connection ended too early");
+        }
+    }
+
     /// Sends a request with `Host: test.example` and reads the answer.
     pub fn request(
         &mut self,

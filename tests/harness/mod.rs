@@ -5,8 +5,10 @@
 
 pub mod certificates;
 pub mod client;
+pub mod config;
 pub mod curl;
 pub mod edge;
+pub mod http2;
 pub mod nginx;
 pub mod content;
 pub mod latch;
@@ -14,9 +16,12 @@ pub mod origin;
 pub mod parts;
 pub mod scrape;
 pub mod temp;
+pub mod tls;
 
 pub use client::{Client, Response};
 pub use content::content;
+pub use client::{Client, Ending, Response};
+pub use config::ConfigFile;
 pub use edge::Edge;
 pub use latch::Latch;
 pub use origin::{Origin, Request, Responder};
