@@ -16,7 +16,7 @@
 //! The node has two sites before the same origin: `tour`, which only the guide asks for, so that
 //! its numbers are its own, and `demo`, which answers for every other host and is left to play with.
 //!
-//! In reading order: [`origin`], [`client`], [`crowd`], [`page`], [`tour`].
+//! In reading order: `origin`, `client`, `crowd`, `page`, `tour`.
 
 mod client;
 mod crowd;
