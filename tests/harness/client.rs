@@ -103,10 +103,10 @@ impl Client {
     ) -> Response {
         let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n");
         for (name, value) in fields {
-            head.push_str(&format!("{name}: {value}\r\n"));
+            head.extend([name, ": ", value, "\r\n"]);
         }
         if !body.is_empty() {
-            head.push_str(&format!("Content-Length: {}\r\n", body.len()));
+            head.extend(["Content-Length: ", body.len().to_string().as_str(), "\r\n"]);
         }
         head.push_str("\r\n");
         let mut message = head.into_bytes();
@@ -261,7 +261,7 @@ impl Client {
     /// # Panics
     /// When nothing comes for too long.
     fn fill(&mut self) -> bool {
-        let mut piece = [0; 65_536];
+        let mut piece = [0; 16_384];
         match self.stream.read(&mut piece) {
             Ok(0) => false,
             Ok(length) => {

@@ -119,8 +119,7 @@ impl Edge {
             list.as_array()
                 .into_iter()
                 .flatten()
-                .filter_map(|address| address.as_str()?.parse::<SocketAddr>().ok())
-                .next()
+                .find_map(|address| address.as_str()?.parse::<SocketAddr>().ok())
         };
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
         Self {

@@ -3,8 +3,11 @@
 //! A test reads as a story: `origin.answers(…)`, `edge.get(…)`, one assertion at the end. Ports
 //! are chosen by the kernel and read from the ready line; children die with the test.
 
+pub mod certificates;
 pub mod client;
+pub mod curl;
 pub mod edge;
+pub mod nginx;
 pub mod origin;
 pub mod parts;
 pub mod scrape;

@@ -58,10 +58,10 @@ impl Responder<'_> {
         let body = body.as_ref();
         let mut head = format!("HTTP/1.1 {status} Scripted\r\n");
         for (name, value) in fields {
-            head.push_str(&format!("{name}: {value}\r\n"));
+            head.extend([name, ": ", value, "\r\n"]);
         }
         if status != 304 && status != 204 {
-            head.push_str(&format!("Content-Length: {}\r\n", body.len()));
+            head.extend(["Content-Length: ", body.len().to_string().as_str(), "\r\n"]);
         }
         head.push_str("\r\n");
         self.raw(head);
