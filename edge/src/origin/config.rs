@@ -4,10 +4,20 @@
 //! a reload that changes nothing keeps connections, health and counters.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::address::OriginAddress;
 use super::health::passive::PassiveConfig;
 use super::retry::RetryConfig;
+
+/// Longest wait that is told apart from a longer one: ten years, in milliseconds. Keeps points in
+/// time representable whatever a file says.
+const WAIT_MS_MAX: u64 = 10 * 365 * 24 * 3_600 * 1_000;
+
+/// A deadline as the length of a wait.
+pub(super) fn wait(ms: u64) -> Duration {
+    Duration::from_millis(ms.min(WAIT_MS_MAX))
+}
 
 /// Everything about one pool.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]

@@ -3,7 +3,7 @@
 //! The forwarded head is made anew and never copied: framing is ours alone, one Host, nothing that
 //! belonged to the client's connection (RFC 9110 §7.6.1). The caller has done most of this; doing
 //! it again here means that no path into an origin can forget it. An attempt may be repeated, so
-//! what does not change between attempts is a [`Template`].
+//! what does not change between attempts is a template.
 
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
 use http::uri::PathAndQuery;

@@ -14,13 +14,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use parking_lot::Mutex;
 use selvedge_cache::Millis;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::config::wait;
 use crate::error::{Cause, Error};
 
 /// How long an answer is current, in milliseconds.
@@ -157,7 +157,7 @@ impl Resolver {
 
     /// Addresses to connect to.
     pub async fn addresses(self: &Arc<Self>) -> Result<Addresses, Error> {
-        let give_up = Instant::now() + Duration::from_millis(self.patience_ms);
+        let give_up = Instant::now() + wait(self.patience_ms);
         loop {
             let mut answered = std::pin::pin!(self.answered.notified());
             answered.as_mut().enable();
@@ -191,7 +191,7 @@ impl Resolver {
         let resolver = self.clone();
         tokio::spawn(async move {
             let question = resolver.lookup.lookup(&resolver.host, resolver.port);
-            let patience = Duration::from_millis(resolver.patience_ms);
+            let patience = wait(resolver.patience_ms);
             let addresses = match timeout(patience, question).await {
                 Ok(Ok(addresses)) => addresses,
                 Ok(Err(error)) => {

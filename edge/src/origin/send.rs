@@ -1,7 +1,7 @@
 //! One core's way to the origins: its idle connections, and the loop that sends a request.
 //!
 //! The loop is all that is here: choose an origin, get a place and a connection, exchange, and when
-//! that fails ask [`retry`](super::retry) what to do. Each of these steps lives elsewhere.
+//! that fails ask [`retry`] what to do. Each of these steps lives elsewhere.
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
@@ -13,6 +13,7 @@ use selvedge_cache::Millis;
 use smallvec::SmallVec;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::config::wait;
 use super::observe::OriginOutcome;
 use super::pool::body::{Lease, OriginBody};
 use super::pool::http1::{Broken, Connection};
@@ -150,12 +151,12 @@ impl Connections {
         if !attempt.holds_place() {
             match origin.place(config).await {
                 Ok(place) => attempt.hold(place),
-                Err(error) => return Err(Tripped::unsent(error, attempt)),
+                Err(error) => return Err(Box::new(Tripped::unsent(error, attempt))),
             }
         }
         let mut connection = match self.connection(&attempt, fresh).await {
             Ok(connection) => connection,
-            Err(error) => return Err(Tripped::unsent(error, attempt)),
+            Err(error) => return Err(Box::new(Tripped::unsent(error, attempt))),
         };
 
         let (requested, sent_at) = (std::time::Instant::now(), Instant::now());
@@ -181,12 +182,13 @@ impl Connections {
             let broken = Broken { error, stage: Stage::Answered, content: None };
             return Err(Box::new(Tripped { broken, reused, attempt }));
         }
-        let outcome = match parts.status.is_server_error() {
-            true => OriginOutcome::ServerError,
-            false => OriginOutcome::Ok,
+        let outcome = if parts.status.is_server_error() {
+            OriginOutcome::ServerError
+        } else {
+            OriginOutcome::Ok
         };
         attempt.answered(outcome);
-        let whole_by = sent_at + Duration::from_millis(config.deadlines.whole_ms);
+        let whole_by = sent_at + wait(config.deadlines.whole_ms);
         let home = self.clone();
         let lease = Lease { connection, attempt, home, upload: progress, outcome };
         Ok(OriginReply {
@@ -230,8 +232,8 @@ impl Connections {
             return;
         }
         let now = Instant::now();
-        let idle_until = now + Duration::from_millis(pool.config().deadlines.idle_ms);
-        let old_at = connection.born() + Duration::from_millis(limits.lifetime_ms);
+        let idle_until = now + wait(pool.config().deadlines.idle_ms);
+        let old_at = connection.born() + wait(limits.lifetime_ms);
         let expires = self.at(idle_until.min(old_at));
         let (key, idle_max) = ((pool.id(), index), limits.idle_max);
         if connection.is_free() {
@@ -295,9 +297,9 @@ struct Tripped {
 }
 
 impl Tripped {
-    fn unsent(error: Error, attempt: Attempt) -> Box<Self> {
+    fn unsent(error: Error, attempt: Attempt) -> Self {
         let broken = Broken { error, stage: Stage::Unsent, content: None };
-        Box::new(Self { broken, reused: false, attempt })
+        Self { broken, reused: false, attempt }
     }
 }
 

@@ -23,6 +23,7 @@ use super::head::clean_trailers;
 use super::http1::{Connection, content_error};
 use super::upload::Progress;
 use crate::error::{Cause, Error};
+use crate::origin::config::wait;
 use crate::origin::observe::OriginOutcome;
 use crate::origin::send::Connections;
 
@@ -55,7 +56,7 @@ pub struct Lease {
 impl OriginBody {
     /// Content of a response whose head has just arrived; it must end before `whole_by`.
     pub fn new(incoming: Incoming, lease: Lease, whole_by: Instant) -> Self {
-        let between = Duration::from_millis(lease.attempt.pool().config().deadlines.body_ms);
+        let between = wait(lease.attempt.pool().config().deadlines.body_ms);
         let missing = incoming.size_hint().exact();
         let wait = Wait { between, whole_by, since: None, timer: None };
         let mut body = Self { incoming, missing, lease: Some(lease), wait };

@@ -23,11 +23,12 @@ use tokio_rustls::client::TlsStream;
 use super::{Origin, Pool, tls};
 use crate::error::{Cause, Error};
 use crate::origin::address::{OriginAddress, OriginHost};
+use crate::origin::config::wait;
 
 /// Head start of an address over the next one (RFC 8305 §8, Connection Attempt Delay).
 const HEAD_START: Duration = Duration::from_millis(250);
 /// Silence on a connection after which the kernel asks whether the peer still lives.
-const KEEPALIVE: Duration = Duration::from_secs(60);
+const KEEPALIVE: Duration = Duration::from_mins(1);
 
 /// A connected stream.
 #[derive(Debug)]
@@ -43,7 +44,7 @@ pub enum Transport {
 /// Connects to an origin of this pool.
 pub async fn connect(pool: &Pool, origin: &Origin) -> Result<Transport, Error> {
     let deadlines = &pool.config().deadlines;
-    let patience = Duration::from_millis(deadlines.connect_ms);
+    let patience = wait(deadlines.connect_ms);
     let (host, port) = match &origin.config.address {
         OriginAddress::Unix(path) => return connect_socket(path, patience).await,
         OriginAddress::Net { host, port, .. } => (host, *port),
@@ -60,7 +61,7 @@ pub async fn connect(pool: &Pool, origin: &Origin) -> Result<Transport, Error> {
         return Ok(Transport::Tcp(stream));
     };
     let handshake = TlsConnector::from(config).connect(name, stream);
-    match timeout(Duration::from_millis(deadlines.tls_ms), handshake).await {
+    match timeout(wait(deadlines.tls_ms), handshake).await {
         Ok(Ok(stream)) => Ok(Transport::Tls(Box::new(stream))),
         Ok(Err(error)) => Err(tls::handshake_error(error)),
         Err(_) => Err(Error::with(
@@ -200,9 +201,10 @@ mod tests {
     #[tokio::test]
     async fn the_next_address_is_tried_when_one_refuses() {
         let good = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
-        let closed = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
-        let refusing = closed.local_addr().expect("bound");
-        drop(closed);
+        // Bound and not listening: refuses, and nobody else gets the port meanwhile.
+        let deaf = tokio::net::TcpSocket::new_v4().expect("a socket");
+        deaf.bind("127.0.0.1:0".parse().expect("loopback")).expect("bound");
+        let refusing = deaf.local_addr().expect("bound");
         let there = good.local_addr().expect("bound");
         let stream = race(&[refusing, there]).await.expect("the second");
         assert_eq!(stream.peer_addr().expect("connected"), there);

@@ -13,7 +13,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
-use std::time::Duration;
 
 use http::{HeaderMap, Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -28,7 +27,7 @@ use super::interim::{InterimQueue, Taken};
 use super::meter::{Counts, Meter};
 use super::upload::{Outbound, Progress, Upload};
 use crate::error::{Cause, Error, Stage};
-use crate::origin::config::OriginLimits;
+use crate::origin::config::{OriginLimits, wait};
 
 /// hyper takes no smaller buffer.
 const READ_BYTES_MIN: usize = 8192;
@@ -130,7 +129,7 @@ impl Connection {
             pushed.push(head.status(), head.headers());
         });
 
-        let patience = Duration::from_millis(response_ms);
+        let patience = wait(response_ms);
         let mut sent = pin!(self.sender.try_send_request(request));
         let mut timer = pin!(sleep(patience));
         let ended = poll_fn(|cx| {
@@ -143,7 +142,7 @@ impl Connection {
                 }
             }
             if let Poll::Ready(response) = response {
-                return Poll::Ready(response.map_err(Failure::Hyper));
+                return Poll::Ready(response.map_err(|error| Failure::Hyper(error.into())));
             }
             while timer.as_mut().poll(cx).is_ready() {
                 let now = Instant::now();
@@ -195,7 +194,7 @@ impl Drop for Counted {
 // === what went wrong ===
 
 enum Failure {
-    Hyper(TrySendError<Request<Upload>>),
+    Hyper(Box<TrySendError<Request<Upload>>>),
     Flood,
     Timeout,
 }

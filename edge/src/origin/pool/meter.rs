@@ -1,7 +1,12 @@
-//! How many bytes went over a connection, each way.
+//! What hyper does not tell: how many bytes went each way, and what a peer said before it left.
 //!
-//! Whether a request may be sent again hangs on two facts that hyper does not tell: was a byte of
-//! it written, and was a byte of an answer read. This wrapper counts under the parser.
+//! Whether a request may be sent again hangs on two facts: was a byte of it written, and was a byte
+//! of an answer read. This wrapper counts under the parser.
+//!
+//! An origin that answers early (413, 401) and closes makes our next write fail while its answer
+//! still lies unread. hyper would give up the answer for the error. So a failed write is kept back:
+//! writing just does not go on, and reading, which meets the answer first and the end after it,
+//! decides how the exchange ends.
 
 use std::cell::Cell;
 use std::io;
@@ -25,18 +30,30 @@ pub struct Counts {
 pub struct Meter<T> {
     io: T,
     counts: Rc<Counts>,
+    write_failed: bool,
 }
 
 impl<T> Meter<T> {
     /// Counts from zero.
     pub fn new(io: T) -> (Self, Rc<Counts>) {
         let counts = Rc::new(Counts::default());
-        (Self { io, counts: counts.clone() }, counts)
+        (Self { io, counts: counts.clone(), write_failed: false }, counts)
     }
 
-    fn wrote(&self, written: &Poll<io::Result<usize>>) {
-        if let Poll::Ready(Ok(bytes)) = written {
-            self.counts.written.set(self.counts.written.get() + *bytes as u64);
+    /// Counts what was written, and keeps a failure back. No waker is needed: the reader's own
+    /// wakes the task when the peer's last words or its end arrive.
+    fn wrote(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match &written {
+            Poll::Ready(Ok(bytes)) => {
+                self.counts.written.set(self.counts.written.get() + *bytes as u64);
+                written
+            }
+            Poll::Ready(Err(error)) => {
+                tracing::debug!(%error, "an origin does not take more; reading what it said");
+                self.write_failed = true;
+                Poll::Pending
+            }
+            Poll::Pending => written,
         }
     }
 }
@@ -61,9 +78,11 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Meter<T> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if self.write_failed {
+            return Poll::Pending;
+        }
         let polled = Pin::new(&mut self.io).poll_write(cx, buf);
-        self.wrote(&polled);
-        polled
+        self.wrote(polled)
     }
 
     fn poll_write_vectored(
@@ -71,9 +90,11 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Meter<T> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.write_failed {
+            return Poll::Pending;
+        }
         let polled = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
-        self.wrote(&polled);
-        polled
+        self.wrote(polled)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -81,10 +102,23 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Meter<T> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+        if self.write_failed {
+            return Poll::Ready(Ok(()));
+        }
+        match Pin::new(&mut self.io).poll_flush(cx) {
+            Poll::Ready(Err(error)) => {
+                tracing::debug!(%error, "an origin does not take more; reading what it said");
+                self.write_failed = true;
+                Poll::Ready(Ok(()))
+            }
+            polled => polled,
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.write_failed {
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }

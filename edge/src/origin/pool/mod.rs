@@ -13,7 +13,6 @@
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
 
 use http::HeaderValue;
 use rustls::ClientConfig;
@@ -24,7 +23,7 @@ use tokio::time::{Instant, timeout};
 
 use super::address::{OriginAddress, OriginHost};
 use super::balance::{Balance, Candidate, Candidates, RoundRobin, Standing};
-use super::config::{OriginConfig, PoolConfig};
+use super::config::{OriginConfig, PoolConfig, wait};
 use super::health::Health;
 use super::observe::{OriginName, OriginObserver, OriginStatus};
 use super::resolve::{Lookup, Resolver, SystemLookup};
@@ -252,7 +251,7 @@ impl Origin {
             return Ok(place);
         }
         let _queued = Queued::enter(&self.queued, config.limits.queue_max)?;
-        let patience = Duration::from_millis(config.deadlines.queue_ms);
+        let patience = wait(config.deadlines.queue_ms);
         match timeout(patience, self.places.clone().acquire_owned()).await {
             Ok(Ok(place)) => Ok(place),
             Ok(Err(closed)) => Err(Error::with(Cause::Internal, closed)),
@@ -297,13 +296,24 @@ fn check(config: &PoolConfig) -> Result<(), PoolError> {
     if config.origins.is_empty() {
         return Err(PoolError::Empty(name()));
     }
-    if config.limits.in_flight_max == 0 {
-        return Err(PoolError::Zero(name(), "in_flight_max"));
+    let (limits, deadlines) = (&config.limits, &config.deadlines);
+    let bounds = [
+        ("in_flight_max", limits.in_flight_max as u64),
+        ("head_bytes_max", limits.head_bytes_max as u64),
+        ("fields_max", limits.fields_max as u64),
+        ("attempts_max", u64::from(config.retry.attempts_max)),
+        ("resolve_ms", deadlines.resolve_ms),
+        ("connect_ms", deadlines.connect_ms),
+        ("tls_ms", deadlines.tls_ms),
+        ("response_ms", deadlines.response_ms),
+        ("body_ms", deadlines.body_ms),
+        ("whole_ms", deadlines.whole_ms),
+        ("total_ms", deadlines.total_ms),
+    ];
+    match bounds.iter().find(|(_, value)| *value == 0) {
+        Some((bound, _)) => Err(PoolError::Zero(name(), bound)),
+        None => Ok(()),
     }
-    if config.retry.attempts_max == 0 {
-        return Err(PoolError::Zero(name(), "attempts_max"));
-    }
-    Ok(())
 }
 
 /// One request in the queue for a place; leaves it when dropped.

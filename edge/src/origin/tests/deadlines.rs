@@ -78,7 +78,7 @@ async fn a_slow_reader_is_not_the_origins_fault() {
         let mut reply = connections.send(&pool, get(), |_, _| {}).await.expect("a head");
         let part = reply.body.frame().await.expect("a part").expect("good");
         assert_eq!(part.into_data().expect("data"), "hel");
-        tokio::time::advance(Duration::from_secs(60)).await;
+        tokio::time::advance(Duration::from_mins(1)).await;
         origin.word.add_permits(1);
         let rest = reply.body.collect().await.expect("the rest");
         assert_eq!(rest.to_bytes(), "lo");
@@ -170,6 +170,47 @@ async fn no_attempt_starts_after_the_total_time() {
         assert_eq!(cause, Cause::OriginResponseTimeout);
         assert_eq!(notes.take(), ["0 origin_response_timeout"]);
         stalling.played().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_longest_deadlines_do_no_harm() {
+    on_a_core(async {
+        let origin = Scripted::new(vec![vec![Step::Read, send(HELLO)]]).await;
+        let mut config = config(&[origin.url()]);
+        let forever = u64::MAX;
+        config.limits.lifetime_ms = forever;
+        config.deadlines = OriginDeadlines {
+            queue_ms: forever,
+            resolve_ms: forever,
+            connect_ms: forever,
+            tls_ms: forever,
+            response_ms: forever,
+            body_ms: forever,
+            whole_ms: forever,
+            total_ms: forever,
+            idle_ms: forever,
+        };
+        let (pool, _) = pool_of(config);
+        fetch(&Connections::new(), &pool, get()).await.expect("a response");
+        origin.played().await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn content_that_drips_within_its_deadline() {
+    on_a_core(async {
+        let mut script = vec![Step::Read, send("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n")];
+        script.extend((0..5).flat_map(|_| [Step::Pause(500), send("x")]));
+        let origin = Scripted::new(vec![script]).await;
+        let mut config = config(&[origin.url()]);
+        config.deadlines.body_ms = 700;
+        let (pool, _) = pool_of(config);
+        let (.., content) = fetch(&Connections::new(), &pool, get()).await.expect("a response");
+        assert_eq!(content, "xxxxx");
+        origin.played().await;
     })
     .await;
 }

@@ -1,14 +1,13 @@
 //! Another origin, when that is allowed.
 
-use std::future::poll_fn;
-
 use super::*;
 use crate::error::Stage;
 
-/// An address on which nobody listens.
-async fn refusing() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
-    format!("http://{}", listener.local_addr().expect("bound"))
+/// A port that refuses for as long as the socket lives: bound, and nobody listens.
+fn refusing() -> (String, tokio::net::TcpSocket) {
+    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+    socket.bind("127.0.0.1:0".parse().expect("loopback")).expect("bound");
+    (format!("http://{}", socket.local_addr().expect("bound")), socket)
 }
 
 #[tokio::test]
@@ -16,7 +15,8 @@ async fn a_refused_request_goes_to_the_next_origin_whatever_its_method() {
     on_a_core(async {
         let answering = vec![Step::Read, send(HELLO), Step::Read, send(HELLO)];
         let origin = Scripted::new(vec![answering]).await;
-        let (pool, notes) = pool(&[refusing().await, origin.url()]);
+        let (refused, _deaf) = refusing();
+        let (pool, notes) = pool(&[refused, origin.url()]);
         let connections = Connections::new();
         // Both turns end at the second origin.
         for request in [post("money"), get()] {
@@ -34,7 +34,8 @@ async fn a_refused_request_goes_to_the_next_origin_whatever_its_method() {
 #[tokio::test]
 async fn each_origin_is_tried_once_and_the_last_failure_is_the_answer() {
     on_a_core(async {
-        let (pool, notes) = pool(&[refusing().await, refusing().await]);
+        let ((one, _deaf), (two, _mute)) = (refusing(), refusing());
+        let (pool, notes) = pool(&[one, two]);
         let failure =
             Connections::new().send(&pool, get(), |_, _| {}).await.expect_err("nobody listens");
         assert_eq!((failure.error.cause, failure.stage), (Cause::OriginRefused, Stage::Unsent));
@@ -70,7 +71,8 @@ async fn a_get_that_was_sent_goes_elsewhere_and_a_post_does_not() {
 async fn after_a_byte_of_an_answer_nothing_is_sent_again() {
     on_a_core(async {
         let origin = Scripted::new(vec![vec![Step::Read, send("HTTP/1.1 2")]]).await;
-        let (pool, notes) = pool(&[origin.url(), refusing().await]);
+        let (refused, _deaf) = refusing();
+        let (pool, notes) = pool(&[origin.url(), refused]);
         let failure =
             Connections::new().send(&pool, get(), |_, _| {}).await.expect_err("half a head");
         assert_eq!((failure.error.cause, failure.stage), (Cause::OriginBroke, Stage::Answered));
@@ -80,47 +82,71 @@ async fn after_a_byte_of_an_answer_nothing_is_sent_again() {
     .await;
 }
 
+/// A pool of a refusing origin, ejected by now, and a well one; with what will make it listen.
+async fn ejected(well: &Scripted) -> (Arc<Pool>, Arc<Notes>, tokio::net::TcpSocket) {
+    let (refused, socket) = refusing();
+    let mut config = config(&[refused, well.url()]);
+    config.limits.idle_max = 0;
+    let (pool, notes) = pool_of(config);
+    for _ in 0..6 {
+        fetch(&Connections::new(), &pool, get()).await.expect("from the well one");
+    }
+    let told = notes.take();
+    assert_eq!(told.iter().filter(|note| *note == "0 origin_refused").count(), 3, "{told:?}");
+    assert_eq!(told.iter().filter(|note| *note == "0 ejected").count(), 1);
+    assert!(!pool.origins()[0].healthy);
+    (pool, notes, socket)
+}
+
+fn hello() -> Vec<Step> {
+    vec![Step::Read, send(HELLO), Step::AwaitClose]
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_origin_that_fails_is_ejected_and_comes_back_by_one_trial() {
     on_a_core(async {
-        let hello = || vec![Step::Read, send(HELLO), Step::AwaitClose];
-        let well = Scripted::new((0..6).map(|_| hello()).collect()).await;
-        // Bound, but nobody listens yet: refused until it does.
-        let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
-        socket.bind("127.0.0.1:0".parse().expect("loopback")).expect("bound");
-        let address = socket.local_addr().expect("bound");
-        let mut config = config(&[format!("http://{address}"), well.url()]);
-        config.limits.idle_max = 0;
-        let (pool, notes) = pool_of(config);
+        let well = Scripted::new((0..7).map(|_| hello()).collect()).await;
+        let (pool, notes, socket) = ejected(&well).await;
+        let back = Scripted::on(socket.listen(8).expect("listening"), vec![hello()]);
         let connections = Connections::new();
-        for _ in 0..6 {
-            fetch(&connections, &pool, get()).await.expect("from the well one");
-        }
-        well.played().await;
-        let told = notes.take();
-        assert_eq!(told.iter().filter(|note| *note == "0 origin_refused").count(), 3, "{told:?}");
-        assert_eq!(told.iter().filter(|note| *note == "0 ejected").count(), 1);
-        assert!(!pool.origins()[0].healthy);
-
-        let listener = socket.listen(8).expect("listening");
-        let served = spawn_local(async move {
-            let (stream, _) = listener.accept().await.expect("the trial");
-            play(stream, vec![Step::Read, send(HELLO)], Rc::default(), silence()).await;
-        });
         tokio::time::advance(Duration::from_secs(3)).await;
+        fetch(&connections, &pool, post("money")).await.expect("not risked on a trial");
+        assert_eq!(notes.take(), ["1 ok"]);
         let reply = connections.send(&pool, get(), |_, _| {}).await.expect("the trial");
         assert_eq!(reply.origin, pool.origins()[0].name);
-        assert!(pool.origins()[0].healthy);
+        assert!(pool.origins()[0].healthy, "the head is enough");
         reply.body.collect().await.expect("content");
         assert_eq!(notes.take(), ["0 recovered", "0 ok"]);
-        served.await.expect("served");
+        back.played().await;
+        well.played().await;
     })
     .await;
 }
 
-/// Nobody waits for a word here.
-fn silence() -> Arc<tokio::sync::Semaphore> {
-    Arc::new(tokio::sync::Semaphore::new(0))
+#[tokio::test(start_paused = true)]
+async fn a_trial_that_nobody_waits_for_is_given_to_another_request() {
+    on_a_core(async {
+        let well = Scripted::new((0..7).map(|_| hello()).collect()).await;
+        let (pool, notes, socket) = ejected(&well).await;
+        let silent = vec![Step::Read, Step::AwaitClose];
+        let listener = socket.listen(8).expect("listening");
+        let back = Scripted::on(listener, vec![silent, hello()]);
+        tokio::time::advance(Duration::from_secs(3)).await;
+        let trial = {
+            let pool = pool.clone();
+            spawn_local(async move { fetch(&Connections::new(), &pool, get()).await })
+        };
+        until(|| !back.seen.borrow().is_empty()).await;
+        fetch(&Connections::new(), &pool, get()).await.expect("from the well one meanwhile");
+        assert_eq!(notes.take(), ["1 ok"], "one trial at a time");
+        trial.abort();
+        until(|| notes.0.lock().len() == 1).await;
+        fetch(&Connections::new(), &pool, get()).await.expect("the next trial");
+        assert_eq!(notes.take(), ["0 abandoned", "0 recovered", "0 ok"]);
+        back.played().await;
+        well.played().await;
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -142,41 +168,6 @@ async fn server_errors_count_against_health_only_when_told_to() {
             assert_eq!(pool.origins()[0].healthy, healthy);
             origin.played().await;
         }
-    })
-    .await;
-}
-
-/// Content of which a part comes and then a failure.
-struct Breaking(Option<Bytes>);
-
-impl http_body::Body for Breaking {
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(
-        mut self: std::pin::Pin<&mut Self>,
-        _: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Error>>> {
-        std::task::Poll::Ready(Some(match self.0.take() {
-            Some(part) => Ok(http_body::Frame::data(part)),
-            None => Err(Cause::BodyTimeout.into()),
-        }))
-    }
-}
-
-#[tokio::test]
-async fn a_clients_broken_upload_keeps_its_cause_and_is_no_mark_against_the_origin() {
-    on_a_core(async {
-        let origin = Scripted::new(vec![vec![Step::AwaitClose]]).await;
-        let mut config = config(&[origin.url()]);
-        config.health.failures_to_eject = 1;
-        let (pool, notes) = pool_of(config);
-        let body = Outbound::stream(Breaking(Some(Bytes::from_static(b"half"))));
-        let upload = request(Method::PUT, body);
-        assert_eq!(cause_of(&Connections::new(), &pool, upload).await, Cause::BodyTimeout);
-        origin.played().await;
-        assert_eq!(notes.take(), ["0 body_timeout"]);
-        assert!(pool.origins()[0].healthy);
     })
     .await;
 }
@@ -207,50 +198,6 @@ async fn places_are_bounded_and_the_queue_too() {
         second.await.expect("a task").1.expect("a response, on the same connection");
         assert_eq!((pool.origins()[0].in_flight, pool.origins()[0].queued), (0, 0));
         origin.played().await;
-    })
-    .await;
-}
-
-/// Lets the other tasks run until something is so.
-async fn until(mut so: impl FnMut() -> bool) {
-    poll_fn(|cx| {
-        if so() {
-            return std::task::Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        std::task::Poll::Pending
-    })
-    .await;
-}
-
-/// Content that never ends and is always there.
-struct Endless;
-
-impl http_body::Body for Endless {
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(
-        self: std::pin::Pin<&mut Self>,
-        _: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Error>>> {
-        let piece = Bytes::from_static(&[b'x'; 16 * 1024]);
-        std::task::Poll::Ready(Some(Ok(http_body::Frame::data(piece))))
-    }
-}
-
-#[tokio::test]
-async fn an_answer_before_the_end_of_an_upload_ends_both() {
-    on_a_core(async {
-        let early = "HTTP/1.1 413 Too Large\r\ncontent-length: 5\r\n\r\nhello";
-        let origin = Scripted::new(vec![vec![send(early), Step::AwaitClose]]).await;
-        let (pool, notes) = pool(&[origin.url()]);
-        let connections = Connections::new();
-        let upload = request(Method::POST, Outbound::stream(Endless));
-        let (status, _, content) = fetch(&connections, &pool, upload).await.expect("a 413");
-        assert_eq!((status.as_u16(), &content[..]), (413, &b"hello"[..]));
-        origin.played().await;
-        assert_eq!((connections.idle(), notes.take()), (0, vec!["0 ok".to_owned()]));
     })
     .await;
 }
@@ -314,4 +261,5 @@ fn a_pool_that_could_send_nothing_is_refused() {
     assert_eq!(refused(|c| c.origins.clear()), "the pool \"shop\" has no origin");
     assert!(refused(|c| c.limits.in_flight_max = 0).contains("in_flight_max"));
     assert!(refused(|c| c.retry.attempts_max = 0).contains("attempts_max"));
+    assert!(refused(|c| c.deadlines.response_ms = 0).contains("response_ms"));
 }

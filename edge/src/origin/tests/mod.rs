@@ -3,7 +3,7 @@
 //! An origin is a list of connections, a connection a list of steps. What the origin read is kept,
 //! and a script that ends with [`Step::AwaitClose`] proves that our side closed the connection.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -28,6 +28,7 @@ mod failover;
 mod hostile;
 mod reuse;
 mod tls;
+mod uploads;
 
 /// What an origin does next on a connection.
 #[derive(Clone, Debug)]
@@ -42,6 +43,8 @@ pub(super) enum Step {
     Reset,
     /// Wait for the test's word.
     AwaitWord,
+    /// Let this much time pass, in milliseconds.
+    Pause(u64),
 }
 
 pub(super) fn send(text: &str) -> Step {
@@ -58,6 +61,8 @@ pub(super) struct Scripted {
     pub(super) seen: Rc<RefCell<Vec<String>>>,
     /// Says the word to every connection that waits for it, now or later.
     pub(super) word: Arc<tokio::sync::Semaphore>,
+    /// Connections that the origin has closed.
+    pub(super) closed: Rc<Cell<usize>>,
     connections: JoinHandle<()>,
 }
 
@@ -65,22 +70,33 @@ impl Scripted {
     /// Serves one connection per script, one after another or side by side, then refuses.
     pub(super) async fn new(scripts: Vec<Vec<Step>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+        Self::on(listener, scripts)
+    }
+
+    /// As [`Scripted::new`], where something listens already.
+    pub(super) fn on(listener: TcpListener, scripts: Vec<Vec<Step>>) -> Self {
         let address = listener.local_addr().expect("bound");
+        let closed: Rc<Cell<usize>> = Rc::default();
         let seen: Rc<RefCell<Vec<String>>> = Rc::default();
         let word = Arc::new(tokio::sync::Semaphore::new(0));
         let (kept, said) = (Rc::clone(&seen), word.clone());
+        let gone = closed.clone();
         let connections = spawn_local(async move {
             let mut running = Vec::new();
             for script in scripts {
                 let (stream, _) = listener.accept().await.expect("accept");
-                running.push(spawn_local(play(stream, script, kept.clone(), said.clone())));
+                let (kept, said, gone) = (kept.clone(), said.clone(), gone.clone());
+                running.push(spawn_local(async move {
+                    play(stream, script, kept, said).await;
+                    gone.set(gone.get() + 1);
+                }));
             }
             drop(listener);
             for connection in running {
                 connection.await.expect("a script that ends");
             }
         });
-        Self { address, seen, word, connections }
+        Self { address, seen, word, closed, connections }
     }
 
     /// Every script was played to its end.
@@ -117,6 +133,7 @@ async fn play(
                 socket2::SockRef::from(&stream).set_linger(linger).expect("linger");
                 return;
             }
+            Step::Pause(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
             Step::AwaitWord => word.acquire().await.expect("open").forget(),
         }
     }
@@ -149,7 +166,7 @@ async fn read_request(stream: &mut TcpStream) -> Option<String> {
 
 /// Runs a test on one core, as a data runtime would, and ends it if it hangs.
 pub(super) async fn on_a_core<T>(test: impl Future<Output = T>) -> T {
-    let test = tokio::time::timeout(Duration::from_secs(120), test);
+    let test = tokio::time::timeout(Duration::from_mins(2), test);
     LocalSet::new().run_until(test).await.expect("no test hangs")
 }
 
@@ -226,4 +243,16 @@ pub(super) async fn cause_of(
         Ok((status, ..)) => panic!("a response: {status}"),
         Err(error) => error.cause,
     }
+}
+
+/// Lets the other tasks run until something is so.
+pub(super) async fn until(mut so: impl FnMut() -> bool) {
+    std::future::poll_fn(|cx| {
+        if so() {
+            return std::task::Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        std::task::Poll::Pending
+    })
+    .await;
 }

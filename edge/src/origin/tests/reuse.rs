@@ -96,6 +96,29 @@ async fn a_stale_connection_is_replaced_without_a_mark_against_the_origin() {
 }
 
 #[tokio::test]
+async fn a_stale_connection_is_not_replaced_by_another_stale_one() {
+    on_a_core(async {
+        let stale = || vec![Step::Read, Step::AwaitWord, send(HELLO), Step::Read];
+        let origin = Scripted::new(vec![stale(), stale(), vec![Step::Read, send(HELLO)]]).await;
+        let (pool, _) = pool(&[origin.url()]);
+        let connections = Connections::new();
+        let both = [(); 2].map(|()| fetch(&connections, &pool, get()));
+        let word = async {
+            until(|| origin.seen.borrow().len() == 2).await;
+            origin.word.add_permits(2);
+        };
+        let (both, ()) = tokio::join!(futures_util::future::join_all(both), word);
+        assert!(both.iter().all(Result::is_ok));
+        assert_eq!(connections.idle(), 2);
+        fetch(&connections, &pool, get()).await.expect("over a fresh one");
+        assert_eq!(origin.seen.borrow().len(), 4, "two, the stale one, the fresh one");
+        connections.close_idle();
+        origin.played().await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_post_on_a_stale_connection_is_not_sent_twice() {
     on_a_core(async {
         let origin = Scripted::new(vec![vec![Step::Read, send(HELLO), Step::Read]]).await;
