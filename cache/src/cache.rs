@@ -310,6 +310,7 @@ impl Cache {
         let record = Record {
             head: head_id,
             body: if base.inline { head_id } else { base.body },
+            varied: self.varied(request, &storable),
             fresh: storable.fresh,
             validated: sent.position.max(base.validated),
             stale_since: Millis::MAX,
