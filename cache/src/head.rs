@@ -167,7 +167,9 @@ pub fn decode(block: &Bytes) -> Option<(StoredHead, Bytes)> {
 }
 
 fn code_of(name: &HeaderName) -> u8 {
-    NAMES.binary_search_by(|known| known.as_str().cmp(name.as_str())).map_or(0, |index| index as u8 + 1)
+    NAMES
+        .binary_search_by(|known| known.as_str().cmp(name.as_str()))
+        .map_or(0, |index| index as u8 + 1)
 }
 
 #[cfg(test)]
