@@ -13,7 +13,7 @@
 //! ```
 //!
 //! `Look` asks the cache. `Stored` answers from it. `Enter` joins a fetch or starts one, which
-//! runs detached from this client ([`fetch`]). `Await` waits for its head: then the client reads
+//! runs detached from this client (`fetch`). `Await` waits for its head: then the client reads
 //! along (`Fill`), is given the origin's answer because it may not be stored (`Hand`), or goes to
 //! the origin alone (`Pass`). `Trouble` is a failure that a stale response may stand in for.
 //!

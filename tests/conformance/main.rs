@@ -1,1 +1,119 @@
-fn main() {}
+//! Suites that others wrote, and the list of what does not pass with the reason.
+//!
+//! A test that fails without standing in `expected.toml` is a failure here; so is one that stands
+//! there and passes, so that the list cannot rot. To write the list anew, with the reasons kept:
+//!
+//! ```text
+//! SELVEDGE_CONFORMANCE_REWRITE=1 cargo test -p selvedge-tests --test conformance
+//! ```
+//!
+//! A new entry then carries what the suite said, marked as unexplained: this fails until a person
+//! has written a reason.
+
+mod expected;
+mod http_cache_suite;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use expected::Expected;
+use harness::Edge;
+use http_cache_suite::{Kind, Outcome, Suite};
+
+/// Least number of tests that must pass.
+const REQUIRED_MIN: usize = 120;
+/// Least number of optimal answers.
+const OPTIMAL_MIN: usize = 60;
+
+/// Tests of the suite that run at the same time.
+const AT_ONCE: usize = 50;
+/// The same when something surprising is asked again, calmly: the suite counts in whole seconds,
+/// and a machine that was busy with other things must not make a finding.
+const AT_ONCE_CALM: usize = 4;
+
+#[test]
+fn the_http_cache_suite_gives_what_is_expected() {
+    let suite = Suite::start();
+    let edge = Edge::start(&["--origin", &suite.origin_url(), "--memory", "64MiB"]);
+    let base = format!("http://{}", edge.address);
+
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("conformance/expected.toml");
+    let mut expected = Expected::read(&file);
+    let mut outcomes = suite.run(&base, AT_ONCE, &[]);
+    let surprising: Vec<String> =
+        outcomes.iter().filter(|it| expected.is_surprised_by(it)).map(|it| it.id.clone()).collect();
+    if !surprising.is_empty() {
+        let again = suite.run(&base, AT_ONCE_CALM, &surprising);
+        for outcome in &mut outcomes {
+            if let Some(calm) = again.iter().find(|calm| calm.id == outcome.id) {
+                if calm.passed != outcome.passed {
+                    eprintln!("{}: another answer the second time", outcome.id);
+                }
+                outcome.clone_from(calm);
+            }
+        }
+    }
+
+    let passed = |kind| outcomes.iter().filter(|it| it.kind == kind && it.passed).count();
+    let all = |kind| outcomes.iter().filter(|it| it.kind == kind).count();
+    for kind in Kind::ALL {
+        println!("{}: {} of {} pass", kind.name(), passed(kind), all(kind));
+    }
+    if std::env::var_os("SELVEDGE_CONFORMANCE_REWRITE").is_some() {
+        expected.rewrite(&outcomes);
+        expected.write(&file);
+    }
+    let wrong = complaints(&expected, &outcomes);
+    assert!(wrong.is_empty(), "{} differences:\n{}", wrong.len(), wrong.join("\n"));
+    assert_eq!([all(Kind::Required), all(Kind::Optimal), all(Kind::Check)], [165, 95, 90]);
+    assert!(passed(Kind::Required) >= REQUIRED_MIN);
+    assert!(passed(Kind::Optimal) >= OPTIMAL_MIN);
+}
+
+/// Every difference between what came and what is expected, as a line for people.
+fn complaints(expected: &Expected, outcomes: &[Outcome]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for outcome in outcomes.iter().filter(|it| expected.is_surprised_by(it)) {
+        let Outcome { id, name, said, .. } = outcome;
+        wrong.push(if outcome.passed {
+            format!("{id} passes now: take it from the list ({name})")
+        } else {
+            format!("{id} fails: {said} ({name})")
+        });
+    }
+    let known: BTreeSet<&str> = outcomes.iter().map(|outcome| outcome.id.as_str()).collect();
+    for (id, reason) in expected.entries() {
+        if !known.contains(id) {
+            wrong.push(format!("{id} is on the list and no test of the suite"));
+        } else if Expected::is_unexplained(reason) {
+            wrong.push(format!("{id} is on the list without a reason: {reason}"));
+        }
+    }
+    wrong
+}
+
+#[test]
+fn a_list_that_rots_is_noticed() {
+    let outcome = |id: &str, passed| Outcome {
+        id: id.to_owned(),
+        kind: Kind::Required,
+        name: "a name".to_owned(),
+        passed,
+        said: if passed { String::new() } else { "a complaint".to_owned() },
+    };
+    let list = "[required]\n\"known\" = \"a reason\"\n\"gone\" = \"a reason\"\n";
+    let expected = Expected::parse(list);
+    let outcomes = [outcome("known", true), outcome("new", false), outcome("fine", true)];
+    let wrong = complaints(&expected, &outcomes).join("\n");
+    for part in ["known passes now", "new fails: a complaint", "gone is on the list"] {
+        assert!(wrong.contains(part), "{wrong}");
+    }
+
+    let mut rewritten = Expected::parse(list);
+    rewritten.rewrite(&[outcome("known", false), outcome("new", false)]);
+    let text = rewritten.to_string();
+    assert!(text.contains("\"known\" = \"a reason\"") && !text.contains("gone"), "{text}");
+    let wrong =
+        complaints(&Expected::parse(&text), &[outcome("known", false), outcome("new", false)]);
+    assert!(wrong.len() == 1 && wrong[0].starts_with("new is on the list without"), "{wrong:?}");
+}

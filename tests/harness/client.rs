@@ -81,6 +81,24 @@ impl Client {
         Self { stream, buffer: Vec::new() }
     }
 
+    /// Connects; `None` when nobody listens there.
+    pub fn try_connect(address: SocketAddr) -> Option<Self> {
+        let stream = TcpStream::connect(address).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        stream.set_nodelay(true).ok()?;
+        Some(Self { stream, buffer: Vec::new() })
+    }
+
+    /// Reads until these bytes were received, and leaves everything to be read.
+    ///
+    /// # Panics
+    /// When the connection ends before.
+    pub fn await_bytes(&mut self, bytes: &[u8]) {
+        while !self.buffer.windows(bytes.len()).any(|here| here == bytes) {
+            assert!(self.fill(), "the connection ended too early");
+        }
+    }
+
     /// Sends a request with `Host: test.example` and reads the answer.
     pub fn request(
         &mut self,
@@ -103,10 +121,10 @@ impl Client {
     ) -> Response {
         let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n");
         for (name, value) in fields {
-            head.push_str(&format!("{name}: {value}\r\n"));
+            head.extend([name, ": ", value, "\r\n"]);
         }
         if !body.is_empty() {
-            head.push_str(&format!("Content-Length: {}\r\n", body.len()));
+            head.extend(["Content-Length: ", body.len().to_string().as_str(), "\r\n"]);
         }
         head.push_str("\r\n");
         let mut message = head.into_bytes();
@@ -261,7 +279,7 @@ impl Client {
     /// # Panics
     /// When nothing comes for too long.
     fn fill(&mut self) -> bool {
-        let mut piece = [0; 65_536];
+        let mut piece = [0; 16_384];
         match self.stream.read(&mut piece) {
             Ok(0) => false,
             Ok(length) => {

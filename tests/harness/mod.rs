@@ -3,15 +3,27 @@
 //! A test reads as a story: `origin.answers(…)`, `edge.get(…)`, one assertion at the end. Ports
 //! are chosen by the kernel and read from the ready line; children die with the test.
 
+pub mod certificates;
 pub mod client;
+pub mod config;
+pub mod curl;
 pub mod edge;
+pub mod http2;
+pub mod nginx;
+pub mod content;
+pub mod latch;
 pub mod origin;
 pub mod parts;
 pub mod scrape;
 pub mod temp;
+pub mod tls;
 
 pub use client::{Client, Response};
+pub use content::content;
+pub use client::{Client, Ending, Response};
+pub use config::ConfigFile;
 pub use edge::Edge;
+pub use latch::Latch;
 pub use origin::{Origin, Request, Responder};
 
 use std::time::{Duration, Instant};

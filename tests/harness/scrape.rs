@@ -25,6 +25,16 @@ impl Scrape {
             .sum()
     }
 
+    /// The same sum of whole numbers: counters, and gauges that count.
+    ///
+    /// # Panics
+    /// When it is no whole number.
+    pub fn count(&self, name: &str, labels: &[&str]) -> usize {
+        let sum = self.sum(name, labels);
+        assert!(sum >= 0.0 && sum.fract() == 0.0, "{name} {labels:?}: {sum}");
+        sum as usize
+    }
+
     /// Whether any series has this name.
     pub fn has(&self, name: &str) -> bool {
         self.series(name).next().is_some()

@@ -7,14 +7,15 @@
 //!
 //! A snapshot of generation *g* is written while the log of generation *g* is already growing.
 //! It may show a record before or after a change that is in that log: the changes of one record
-//! are replayed in their order, so the last one decides either way. Only when the snapshot is
+//! are replayed in their order, so the last one decides either way; and if one was left out,
+//! those that came before it are not in that log. Only when the snapshot is
 //! whole, synced and renamed are older files removed.
 //!
 //! Not synced: batches (a directory that is a second old after a loss of power is as good as
-//! any, see [`super::recover`]). Synced: snapshots, epochs, and the log at a clean stop.
+//! any, see [`mod@super::recover`]). Synced: snapshots, epochs, and the log at a clean stop.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
@@ -24,9 +25,12 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+mod log;
+
+use self::log::{Log, SnapshotFile};
 use super::codec::{self, Header, Kind};
 use super::ids::ObjectIds;
-use super::recover::{self, EPOCHS_CLAIMED, Recovered, path_of, write_epoch};
+use super::recover::{self, EPOCHS_CLAIMED, path_of, write_epoch};
 use super::shard::Change;
 use super::{Directory, Export, Record, files};
 use crate::budget::Budget;
@@ -36,12 +40,6 @@ use crate::invalidate::LedgerId;
 const CHANGES_MAX: usize = 16_384;
 /// Changes written at once.
 const BATCH_MAX: usize = 1_024;
-/// Bytes of a snapshot that are written at once.
-const PIECE_BYTES: usize = 256 * 1024;
-/// A log shorter than this is not worth a snapshot (tests do not write so much).
-const LOG_BYTES_MIN: u64 = if cfg!(test) { 64 << 10 } else { 16 << 20 };
-/// A log this many times as long as the snapshot before it is.
-const LOG_FACTOR: u64 = 2;
 /// Pause after a failed write.
 const RETRY: Duration = Duration::from_secs(10);
 /// How often the thread looks around when nothing happens.
@@ -174,55 +172,6 @@ pub(super) fn open(budget: &Budget, persistence: Persistence) -> io::Result<Jour
     Ok(Journalled { directory, warm, note: recovered.note })
 }
 
-/// The log that is being written.
-struct Log {
-    file: File,
-    ledger: LedgerId,
-    epoch: u64,
-    generation: u64,
-    bytes: u64,
-    snapshot_bytes: u64,
-}
-
-impl Log {
-    /// Continues the newest log, or begins one.
-    fn open(dir: &Path, ledger: LedgerId, recovered: &Recovered) -> io::Result<Self> {
-        let Recovered { epoch, generation, snapshot_bytes, .. } = *recovered;
-        if let Some((path, bytes)) = &recovered.log {
-            let file = OpenOptions::new().append(true).open(path)?;
-            return Ok(Self { file, ledger, epoch, generation, bytes: *bytes, snapshot_bytes });
-        }
-        let mut log = Self::begin(dir, ledger, epoch, generation.max(1))?;
-        log.snapshot_bytes = snapshot_bytes;
-        Ok(log)
-    }
-
-    fn begin(dir: &Path, ledger: LedgerId, epoch: u64, generation: u64) -> io::Result<Self> {
-        let header = Header { kind: Kind::Log, generation, ledger, epoch }.encode();
-        let path = path_of(dir, generation, Kind::Log);
-        let mut file = OpenOptions::new().append(true).create(true).open(path)?;
-        file.set_len(0)?;
-        file.write_all(&header)?;
-        let bytes = header.len() as u64;
-        Ok(Self { file, ledger, epoch, generation, bytes, snapshot_bytes: 0 })
-    }
-
-    /// Appends whole frames; after an error nothing of them stays.
-    fn append(&mut self, frames: &[u8]) -> io::Result<()> {
-        if let Err(error) = self.file.write_all(frames) {
-            // A torn frame in the middle would hide all that follows it.
-            self.file.set_len(self.bytes)?;
-            return Err(error);
-        }
-        self.bytes += frames.len() as u64;
-        Ok(())
-    }
-
-    fn wants_snapshot(&self) -> bool {
-        self.bytes > LOG_BYTES_MIN.max(LOG_FACTOR * self.snapshot_bytes)
-    }
-}
-
 /// The thread.
 struct JournalWriter {
     log: Log,
@@ -255,6 +204,10 @@ impl JournalWriter {
                 self.snapshot(changes);
             }
         }
+        // What was left out until the very end has no later chance.
+        if self.retry_at.is_some() || self.shared.dirty.load(Ordering::Acquire) {
+            self.snapshot(changes);
+        }
         if let Err(error) = self.log.file.sync_all() {
             self.failed("sync", &error);
         }
@@ -284,20 +237,25 @@ impl JournalWriter {
 
     fn due(&self) -> bool {
         if let Some(at) = self.retry_at {
-            return self.closing || Instant::now() >= at;
+            return Instant::now() >= at;
         }
         let lately = self.snapshot_at.is_some_and(|begun| begun.elapsed() < RETRY);
         let dirty = self.shared.dirty.load(Ordering::Acquire);
-        (dirty && (!lately || self.closing)) || self.log.wants_snapshot()
+        (dirty && !lately) || self.log.wants_snapshot()
     }
 
     /// Begins a new generation. Changes that come meanwhile go to its log.
     fn snapshot(&mut self, changes: &Receiver<Message>) {
         let Some(directory) = self.directory.upgrade() else { return };
+        // In this order. A change that is left out from here on asks for another snapshot; those
+        // that waited when an earlier one was left out are written before, not after what the
+        // snapshot shows: replayed after it, they would undo what was left out.
+        self.shared.dirty.store(false, Ordering::Release);
+        for _ in 0..CHANGES_MAX.div_ceil(BATCH_MAX) {
+            self.write_batch(changes.try_iter());
+        }
         self.retry_at = None;
         self.snapshot_at = Some(Instant::now());
-        // Cleared first: a change that is left out from here on asks for another snapshot.
-        self.shared.dirty.store(false, Ordering::Release);
         let Log { ledger, epoch, generation, .. } = self.log;
         let generation = generation + 1;
         let aside = path_of(&self.dir, generation, Kind::Snapshot).with_extension("snapshot.new");
@@ -365,50 +323,6 @@ impl JournalWriter {
         self.shared.failures.fetch_add(1, Ordering::Relaxed);
         self.retry_at = Some(Instant::now() + RETRY);
         tracing::error!(dir = %self.dir.display(), what, %error, "cannot journal the directory");
-    }
-}
-
-/// A snapshot that is being written; the first error is kept for the end.
-struct SnapshotFile {
-    file: File,
-    piece: Vec<u8>,
-    count: u64,
-    bytes: u64,
-    error: Option<io::Error>,
-}
-
-impl SnapshotFile {
-    fn begin(path: &Path, header: Header) -> io::Result<Self> {
-        let piece = header.encode().to_vec();
-        Ok(Self { file: File::create(path)?, piece, count: 0, bytes: 0, error: None })
-    }
-
-    fn add(&mut self, record: &Record) {
-        codec::put(&mut self.piece, record);
-        self.count += 1;
-    }
-
-    fn write_if_large(&mut self) {
-        if self.piece.len() >= PIECE_BYTES {
-            self.write();
-        }
-    }
-
-    fn write(&mut self) {
-        if self.error.is_none() {
-            self.error = self.file.write_all(&self.piece).err();
-        }
-        self.bytes += self.piece.len() as u64;
-        self.piece.clear();
-    }
-
-    fn finish(mut self) -> io::Result<u64> {
-        codec::end(&mut self.piece, self.count);
-        self.write();
-        match self.error {
-            Some(error) => Err(error),
-            None => self.file.sync_all().map(|()| self.bytes),
-        }
     }
 }
 

@@ -47,7 +47,10 @@ pub(super) enum Loaded {
 
 /// One open engine; cheap to clone.
 #[derive(Clone, Debug)]
-pub(super) struct Engine(HybridCache<Slot, Framed, Mix>);
+pub(super) struct Engine {
+    cache: HybridCache<Slot, Framed, Mix>,
+    runtime: Handle,
+}
 
 impl Engine {
     /// Opens the blocks in a directory that [`super::layout::prepare`] has made, and reads what
@@ -69,7 +72,7 @@ impl Engine {
             .spawn(async move { build(&layout, batch_bytes, reclaimed, spawner).await })
             .await;
         match opened {
-            Ok(Ok(cache)) => Ok(Self(cache)),
+            Ok(Ok(cache)) => Ok(Self { cache, runtime: runtime.clone() }),
             Ok(Err(error)) => Err(failed(error.to_string())),
             Err(died) => Err(failed(format!("it died while opening: {died}"))),
         }
@@ -77,7 +80,7 @@ impl Engine {
 
     /// Reads a value.
     pub(super) async fn load(&self, slot: Slot) -> Loaded {
-        match self.0.get(&slot).await {
+        match self.cache.get(&slot).await {
             Ok(Some(entry)) => match entry.value().open(slot) {
                 Some(bytes) => Loaded::Value { bytes, aging: entry.properties().age() == Age::Old },
                 None => Loaded::Damaged,
@@ -89,30 +92,32 @@ impl Engine {
 
     /// Takes the value out of the index, if it is there.
     pub(super) fn remove(&self, slot: Slot) {
-        if self.0.storage().may_contains(&slot) {
-            self.0.remove(&slot);
+        if self.cache.storage().may_contains(&slot) {
+            self.cache.remove(&slot);
         }
     }
 
     /// Waits for writes under way and ends.
     pub(super) async fn close(&self) {
-        if let Err(error) = self.0.close().await {
-            tracing::warn!(engine = self.0.name(), %error, "disk engine did not close cleanly");
+        if let Err(error) = self.cache.close().await {
+            tracing::warn!(engine = self.cache.name(), %error, "disk engine did not close cleanly");
         }
     }
 }
 
 impl Sink for Engine {
     fn insert(&self, slot: Slot, value: Bytes) {
-        drop(self.0.insert(slot, Framed::Outgoing(slot, value)));
+        drop(self.cache.insert(slot, Framed::Outgoing(slot, value)));
     }
 
-    async fn settled(&self) {
-        self.0.storage().wait().await;
+    async fn settled(&self) -> bool {
+        // In a task of its own: after a failed write the engine may panic here.
+        let storage = self.cache.storage().clone();
+        self.runtime.spawn(async move { storage.wait().await }).await.is_ok()
     }
 
     fn contains(&self, slot: Slot) -> bool {
-        self.0.storage().may_contains(&slot)
+        self.cache.storage().may_contains(&slot)
     }
 }
 

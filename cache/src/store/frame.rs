@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_full_chunk_fills_whole_pages() {
-        assert!(ENGINE_ENTRY_BYTES + SLOT_BYTES + FRAME_BYTES + CHUNK_BYTES <= 16 * 4096);
+        const { assert!(ENGINE_ENTRY_BYTES + SLOT_BYTES + FRAME_BYTES + CHUNK_BYTES <= 16 * 4096) }
     }
 
     #[test]

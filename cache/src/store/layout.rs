@@ -163,6 +163,8 @@ pub(super) fn prepare(config: &DiskConfig) -> Result<Prepared, OpenError> {
         let kept = if recorded == Some(layout.block_bytes) { layout.blocks } else { 0 };
         remove_blocks_from(layout, kept)
             .and_then(|()| try_writing(&layout.path))
+            // The engine asks as well, and panics without an answer.
+            .and_then(|()| free_bytes(&layout.path).map(drop))
             .map_err(|source| OpenError::Access { path: layout.path.clone(), source })?;
     }
     write_format(path, sizes).map_err(|source| OpenError::Access { path: path.clone(), source })?;

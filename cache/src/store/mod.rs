@@ -18,6 +18,7 @@ mod counters;
 mod disk;
 mod engine;
 mod frame;
+mod keeper;
 mod layout;
 mod pulse;
 mod slot;

@@ -3,9 +3,9 @@
 //! The engine gives no sign when it can no longer write: its flusher dies, every later value is
 //! dropped, and "wait until written" returns at once. So a canary value is written and looked
 //! for: a few seconds after the last sign of life while there is traffic, once a minute when
-//! there is none, and at once when a batch was lost. One lost canary makes the instance ill:
-//! it is taken out of use, and opened anew (that revives the flusher) at growing intervals
-//! until a canary comes back.
+//! there is none. One lost value or canary makes the instance ill, as an engine that has seen
+//! one failed write cannot be trusted with the next: it is taken out of use, and opened anew at
+//! growing intervals until a canary comes back.
 
 use std::fmt;
 
@@ -36,12 +36,14 @@ pub(super) enum Illness {
         /// Bytes that are free.
         free_bytes: u64,
     },
-    /// The canary did not arrive on disk.
+    /// A value did not arrive on disk.
     Lost,
     /// The canary is on disk but could not be read back.
     Unreadable,
     /// Writing did not end in time.
     Stuck,
+    /// The engine panicked.
+    Died,
     /// The engine could not be opened.
     Closed(String),
 }
@@ -52,7 +54,8 @@ impl fmt::Display for Illness {
             Self::NoSpace { free_bytes } => {
                 write!(f, "the file system is full ({free_bytes} bytes free)")
             }
-            Self::Lost => f.write_str("a test value did not arrive on disk"),
+            Self::Lost => f.write_str("what was written did not arrive on disk"),
+            Self::Died => f.write_str("the disk engine died"),
             Self::Unreadable => f.write_str("a test value could not be read back"),
             Self::Stuck => f.write_str("writing did not end in time"),
             Self::Closed(reason) => f.write_str(reason),
@@ -89,11 +92,13 @@ pub(super) struct Pulse {
     alive_ms: u64,
     /// Values were written since.
     active: bool,
-    /// A batch was lost: do not wait.
-    suspect: bool,
+    /// No canary has come back yet.
+    unproved: bool,
     /// When ill: the next attempt, and the pause before the one after.
     retry_at_ms: u64,
     pause_ms: u64,
+    /// Last recovery: whoever falls ill soon after is not tried more often than before.
+    recovered_ms: Option<u64>,
 }
 
 impl Pulse {
@@ -104,9 +109,10 @@ impl Pulse {
             well: true,
             alive_ms: now_ms,
             active: false,
-            suspect: true,
+            unproved: true,
             retry_at_ms: 0,
-            pause_ms: 0,
+            pause_ms: pace.retry_ms,
+            recovered_ms: None,
         }
     }
 
@@ -114,7 +120,7 @@ impl Pulse {
     pub(super) fn step(&self, now_ms: u64) -> Step {
         let (due_ms, step) = if self.well {
             let wait_ms = if self.active { self.pace.probe_ms } else { self.pace.idle_ms };
-            let due_ms = if self.suspect { 0 } else { self.alive_ms.saturating_add(wait_ms) };
+            let due_ms = if self.unproved { 0 } else { self.alive_ms.saturating_add(wait_ms) };
             (due_ms, Step::Probe)
         } else {
             (self.retry_at_ms, Step::Reopen)
@@ -125,30 +131,40 @@ impl Pulse {
         }
     }
 
-    /// A batch was written, and so many values of it were found again.
-    pub(super) fn wrote(&mut self, now_ms: u64, found: usize, lost: usize) {
-        if found > 0 {
-            self.alive_ms = now_ms;
+    /// What became of a batch: `Ok` if every value of it arrived.
+    pub(super) fn wrote(&mut self, now_ms: u64, outcome: Result<(), Illness>) -> Option<Turn> {
+        if outcome.is_err() {
+            return self.probed(now_ms, outcome);
         }
+        self.alive_ms = now_ms;
         self.active = true;
-        self.suspect |= found == 0 && lost > 0;
+        None
     }
 
     /// What a canary (or an attempt to reopen) said.
     pub(super) fn probed(&mut self, now_ms: u64, outcome: Result<(), Illness>) -> Option<Turn> {
         let was_well = self.well;
         self.well = outcome.is_ok();
-        self.suspect = false;
+        self.unproved = false;
         match outcome {
             Ok(()) => {
                 self.alive_ms = now_ms;
                 self.active = false;
-                (!was_well).then_some(Turn::Recovered)
+                if was_well {
+                    return None;
+                }
+                self.recovered_ms = Some(now_ms);
+                Some(Turn::Recovered)
             }
             Err(illness) => {
-                let pause_ms = if was_well { self.pace.retry_ms } else { self.pause_ms };
-                self.retry_at_ms = now_ms.saturating_add(pause_ms);
-                self.pause_ms = pause_ms.saturating_mul(2).min(self.pace.retry_ms_max);
+                let long_well = self
+                    .recovered_ms
+                    .is_none_or(|at| now_ms.saturating_sub(at) > self.pace.retry_ms_max);
+                if was_well && long_well {
+                    self.pause_ms = self.pace.retry_ms;
+                }
+                self.retry_at_ms = now_ms.saturating_add(self.pause_ms);
+                self.pause_ms = self.pause_ms.saturating_mul(2).min(self.pace.retry_ms_max);
                 was_well.then_some(Turn::Fell(illness))
             }
         }
@@ -170,20 +186,32 @@ mod tests {
     fn an_idle_instance_is_probed_rarely_and_a_busy_one_often() {
         let mut pulse = proved();
         assert_eq!(pulse.step(1_000), Step::Wait(59_000));
-        pulse.wrote(1_000, 0, 0);
-        assert_eq!(pulse.step(1_000), Step::Wait(4_000));
-        pulse.wrote(4_000, 3, 0);
+        assert_eq!(pulse.wrote(4_000, Ok(())), None);
         assert_eq!(pulse.step(4_000), Step::Wait(5_000), "written values are proof enough");
         assert_eq!(pulse.step(9_000), Step::Probe);
     }
 
     #[test]
-    fn a_lost_batch_is_looked_into_at_once() {
+    fn a_lost_value_ends_the_use_at_once() {
         let mut pulse = proved();
-        pulse.wrote(10, 0, 5);
-        assert_eq!(pulse.step(10), Step::Probe);
-        assert_eq!(pulse.probed(11, Err(Illness::Lost)), Some(Turn::Fell(Illness::Lost)));
-        assert_eq!(pulse.step(11), Step::Wait(1_000));
+        let turn = pulse.wrote(10, Err(Illness::Lost));
+        assert_eq!(turn, Some(Turn::Fell(Illness::Lost)));
+        assert_eq!(pulse.step(11), Step::Wait(999));
+    }
+
+    #[test]
+    fn an_instance_that_keeps_falling_ill_is_tried_ever_more_rarely() {
+        let mut pulse = proved();
+        let mut now_ms = 0;
+        for pause in [1_000, 2_000, 4_000] {
+            assert!(pulse.wrote(now_ms, Err(Illness::Lost)).is_some());
+            assert_eq!(pulse.step(now_ms), Step::Wait(pause));
+            now_ms += pause;
+            assert_eq!(pulse.probed(now_ms, Ok(())), Some(Turn::Recovered));
+        }
+        now_ms += 100_000;
+        assert!(pulse.wrote(now_ms, Err(Illness::Lost)).is_some());
+        assert_eq!(pulse.step(now_ms), Step::Wait(1_000));
     }
 
     #[test]

@@ -16,7 +16,8 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
-use super::disk::{Care, Disk};
+use super::disk::Disk;
+use super::keeper::Care;
 use super::memory::{MemoryTier, OnEvicted};
 use super::{BoxFuture, Health, Part, Presence, Store, StoreKey, Tier, TierStats, layout};
 use crate::budget::{Budget, Class};

@@ -18,8 +18,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+use tokio::time::timeout;
 
 use super::frame::{ENGINE_ENTRY_BYTES, FRAME_BYTES};
+use super::pulse::Illness;
 use super::slot::{SLOT_BYTES, Slot};
 use crate::budget::{Budget, Class, Permit};
 
@@ -36,8 +38,8 @@ const ITEM_BYTES: usize = 96;
 pub(super) trait Sink {
     /// Hands a value over; nothing is known of its fate.
     fn insert(&self, slot: Slot, value: Bytes);
-    /// Waits until all that was handed over is written or lost.
-    fn settled(&self) -> impl Future<Output = ()> + Send;
+    /// Waits until all that was handed over is written or lost; `false` if the sink died of it.
+    fn settled(&self) -> impl Future<Output = bool> + Send;
     /// Whether a value arrived.
     fn contains(&self, slot: Slot) -> bool;
 }
@@ -71,7 +73,7 @@ pub(super) struct Queue {
     /// For all others: something left.
     left: Notify,
     budget: Budget,
-    queue_bytes: usize,
+    bytes_max: usize,
     batch_bytes: usize,
 }
 
@@ -86,14 +88,14 @@ struct State {
 }
 
 impl Queue {
-    /// A queue of `queue_bytes` that yields batches of at most `batch_bytes` on disk.
-    pub(super) fn new(budget: &Budget, queue_bytes: usize, batch_bytes: usize) -> Self {
+    /// A queue of `bytes_max` that yields batches of at most `batch_bytes` on disk.
+    pub(super) fn new(budget: &Budget, bytes_max: usize, batch_bytes: usize) -> Self {
         Self {
             state: Mutex::default(),
             arrived: Notify::new(),
             left: Notify::new(),
             budget: budget.clone(),
-            queue_bytes,
+            bytes_max,
             batch_bytes,
         }
     }
@@ -106,7 +108,7 @@ impl Queue {
         let bytes = value.len() + ITEM_BYTES;
         let mut state = self.state.lock();
         state.promised_bytes = state.promised_bytes.saturating_sub(bytes);
-        if state.closed || state.bytes + bytes > self.queue_bytes {
+        if state.closed || state.bytes + bytes > self.bytes_max {
             return false;
         }
         let Some(permit) = self.budget.take(Class::Queues, bytes) else { return false };
@@ -120,7 +122,7 @@ impl Queue {
     /// Waits until there is room for `length` bytes and promises it. Returns at once when the
     /// queue is closed.
     pub(super) async fn room(&self, length: usize) {
-        let bytes = (length + ITEM_BYTES).min(self.queue_bytes / 2);
+        let bytes = (length + ITEM_BYTES).min(self.bytes_max / 2);
         loop {
             let mut left = pin!(self.left.notified());
             left.as_mut().enable();
@@ -128,12 +130,12 @@ impl Queue {
                 let mut state = self.state.lock();
                 // A quarter stays free for those who do not ask.
                 let taken = state.bytes + state.promised_bytes + bytes;
-                if state.closed || taken <= self.queue_bytes / 4 * 3 {
+                if state.closed || taken <= self.bytes_max / 4 * 3 {
                     state.promised_bytes += bytes;
                     return;
                 }
             }
-            if tokio::time::timeout(PROMISE, left).await.is_err() {
+            if timeout(PROMISE, left).await.is_err() {
                 let mut state = self.state.lock();
                 if state.items.is_empty() && !state.writing {
                     state.promised_bytes = 0;
@@ -187,6 +189,14 @@ impl Queue {
         self.left.notify_waiters();
     }
 
+    /// The writer is gone: drops all that waits and takes nothing more.
+    pub(super) fn abandon(&self) {
+        self.close();
+        self.clear();
+        self.state.lock().writing = false;
+        self.left.notify_waiters();
+    }
+
     /// Whether [`Queue::close`] was called.
     pub(super) fn is_closed(&self) -> bool {
         self.state.lock().closed
@@ -213,26 +223,23 @@ impl Queue {
     }
 }
 
-/// What became of a batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub(super) struct Written {
-    /// Values that arrived.
-    pub(super) found: usize,
-    /// Values that did not.
-    pub(super) lost: usize,
-    /// Writing did not end within the deadline.
-    pub(super) stuck: bool,
-}
-
-/// Writes a batch and looks for each value.
-pub(super) async fn write(sink: &impl Sink, batch: &[Item], deadline: Duration) -> Written {
+/// Writes a batch and looks for each value: how many are lost, and what is wrong with the sink.
+pub(super) async fn write(
+    sink: &impl Sink,
+    batch: &[Item],
+    deadline: Duration,
+) -> Result<(), (usize, Illness)> {
     for item in batch {
         sink.insert(item.slot, item.value.clone());
     }
-    let stuck = tokio::time::timeout(deadline, sink.settled()).await.is_err();
-    let found =
-        if stuck { 0 } else { batch.iter().filter(|item| sink.contains(item.slot)).count() };
-    Written { found, lost: batch.len() - found, stuck }
+    match timeout(deadline, sink.settled()).await {
+        Err(_) => Err((batch.len(), Illness::Stuck)),
+        Ok(false) => Err((batch.len(), Illness::Died)),
+        Ok(true) => match batch.iter().filter(|item| !sink.contains(item.slot)).count() {
+            0 => Ok(()),
+            lost => Err((lost, Illness::Lost)),
+        },
+    }
 }
 
 #[cfg(test)]
@@ -269,10 +276,11 @@ mod tests {
             }
         }
 
-        async fn settled(&self) {
+        async fn settled(&self) -> bool {
             if !self.settles {
                 std::future::pending::<()>().await;
             }
+            true
         }
 
         fn contains(&self, slot: Slot) -> bool {
@@ -336,7 +344,7 @@ mod tests {
         let batch = queue.take();
         let sink = Fake { arrived: Mutex::default(), keeps: 2, settles: true };
         let written = write(&sink, &batch, Duration::from_secs(1)).await;
-        assert_eq!(written, Written { found: 2, lost: 1, stuck: false });
+        assert_eq!(written, Err((1, Illness::Lost)));
     }
 
     #[tokio::test(start_paused = true)]
@@ -346,7 +354,7 @@ mod tests {
         let batch = queue.take();
         let sink = Fake { arrived: Mutex::default(), keeps: 9, settles: false };
         let written = write(&sink, &batch, Duration::from_secs(10)).await;
-        assert_eq!(written, Written { found: 0, lost: 1, stuck: true });
+        assert_eq!(written, Err((1, Illness::Stuck)));
     }
 
     /// Whether a future is ready now.

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,6 +83,9 @@ pub enum StartError {
 /// Reads the configuration again, for a reload; the error is a message for people.
 pub type Reread = Box<dyn Fn() -> Result<Config, String> + Send>;
 
+/// What is told where a node listens.
+type Tell = Box<dyn FnOnce(&Addresses) + Send>;
+
 /// A node that is about to run. About thirty lines embed it:
 ///
 /// ```no_run
@@ -96,7 +100,8 @@ pub struct Node {
     config: Config,
     filters: SiteFilters,
     reread: Option<Reread>,
-    on_ready: Option<Box<dyn FnOnce(&Addresses) + Send>>,
+    on_ready: Option<Tell>,
+    until: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
 /// Where a running node listens.
@@ -113,7 +118,8 @@ pub struct Addresses {
 impl Node {
     /// A node with this configuration and no filters.
     pub fn new(config: Config) -> Self {
-        Self { config, filters: HashMap::new(), reread: None, on_ready: None }
+        let until = Box::pin(std::future::pending());
+        Self { config, filters: HashMap::new(), reread: None, on_ready: None, until }
     }
 
     /// Adds a filter to a site.
@@ -137,7 +143,14 @@ impl Node {
         self
     }
 
-    /// Runs until a signal ends it, on this thread and those that it starts.
+    /// Drains when `over` comes true, as on SIGTERM, which still ends the node, too.
+    #[must_use]
+    pub fn until(mut self, over: impl Future<Output = ()> + Send + 'static) -> Self {
+        self.until = Box::pin(over);
+        self
+    }
+
+    /// Runs until a signal or [`Self::until`] ends it, on this thread and those that it starts.
     pub fn run(self) -> Result<(), StartError> {
         let system = |what| move |source| StartError::System { what, source };
         raise_descriptor_limit();
@@ -150,7 +163,7 @@ impl Node {
     }
 
     async fn live(self, disk: &DiskRuntime) -> Result<(), StartError> {
-        let Self { config, filters, reread, on_ready } = self;
+        let Self { config, filters, reread, on_ready, mut until } = self;
         let system = |what| move |source| StartError::System { what, source };
         let mut signals = Signals::listen().map_err(system("signals cannot be taken over"))?;
         let workers = config.node.workers;
@@ -223,7 +236,11 @@ impl Node {
 
         let mut running = Running { config, filters, shared, front, sources };
         loop {
-            match signals.wished().await {
+            let wished = tokio::select! {
+                wished = signals.wished() => wished,
+                () = &mut until => Signal::Drain,
+            };
+            match wished {
                 Signal::Reload => running.reload(reread.as_deref()).await,
                 Signal::Stop => return Ok(()),
                 Signal::Drain => break,
@@ -245,9 +262,10 @@ impl Node {
             log.shutdown(Duration::from_secs(2));
         }
         let close = async {
-            tiered.close().await;
+            // The journal first: the store's lock covers both.
             let directory = Arc::clone(&cache.directory);
             let _ended = tokio::task::spawn_blocking(move || directory.close()).await;
+            tiered.close().await;
         };
         if tokio::time::timeout(FLUSH_WAIT, close).await.is_err() {
             tracing::warn!("the disk did not take everything in time");

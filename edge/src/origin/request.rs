@@ -111,6 +111,7 @@ mod tests {
             target: PathAndQuery::from_static("/a?b=%23"),
             headers: map,
             body,
+            preferred: None,
         }
         .into_template();
         let (upload, _) = Upload::new(content.expect("content"), Instant::now());

@@ -39,7 +39,7 @@ pub struct PurgeArgs {
     #[arg(long, value_name = "HOST", group = "selector")]
     pub host: Option<String>,
     /// One site by its configured name; beside another selector: only within this site
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", required_unless_present = "selector")]
     pub site: Option<String>,
     /// All stored responses
     #[arg(long, group = "selector")]

@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn when_all_are_ejected_all_are_tried() {
         assert_eq!(indices(&[(Ejected, false), (Ejected, false)], true), [0, 1]);
-        assert_eq!(indices(&[(Ejected, true), (Healthy, true)], true), []);
+        assert_eq!(indices(&[(Ejected, true), (Healthy, true)], true), Vec::<usize>::new());
         assert_eq!(indices(&[(Ejected, false), (Healthy, true)], true), [0]);
     }
 

@@ -211,6 +211,7 @@ pub(super) fn request(method: Method, body: Outbound) -> OutboundRequest {
         target: PathAndQuery::from_static("/a?b"),
         headers: HeaderMap::new(),
         body,
+        preferred: None,
     }
 }
 
