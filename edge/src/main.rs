@@ -6,8 +6,9 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use selvedge::node::Node;
 use selvedge::telemetry::log;
-use selvedge::upkeep::cli::{Command, CommandLine, Serve};
+use selvedge::upkeep::cli::{Command, CommandLine, DemoArgs, Serve};
 use selvedge::upkeep::config::{Flags, Process, load};
+use selvedge::upkeep::demo::Demo;
 use selvedge::upkeep::{purge_command, runtime};
 
 /// Fewer page faults and less fragmentation than the system's allocator; measured in `benches/`.
@@ -17,7 +18,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     match CommandLine::parse().command {
         Command::Serve(serve) => run(serve),
-        Command::Demo(_) => fail("the demo is not built yet"),
+        Command::Demo(arguments) => demo(&arguments),
         Command::Check(check) => match load(Some(&check.file), &Flags::default(), &Process) {
             Ok(loaded) => {
                 loaded.warnings.iter().for_each(|warning| eprintln!("{warning}"));
@@ -63,6 +64,30 @@ fn run(serve: Serve) -> ExitCode {
     match node.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error.to_string()),
+    }
+}
+
+fn demo(arguments: &DemoArgs) -> ExitCode {
+    // The tour speaks for itself; what the node logs is shown to those who ask for it.
+    if std::env::var_os(log::FILTER_ENV).is_some()
+        && let Err(error) = log::init()
+    {
+        return fail(&error.to_string());
+    }
+    let Demo { config, guide, over, outcome } = match Demo::prepare(arguments) {
+        Ok(demo) => demo,
+        Err(failed) => return fail(&failed.to_string()),
+    };
+    let node = Node::new(config).until(over).on_ready(|addresses| {
+        let plain = addresses.listen.first().expect("the demo has one plain listener");
+        guide(plain, &addresses.admin);
+    });
+    if let Err(error) = node.run() {
+        return fail(&error.to_string());
+    }
+    match outcome.result() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failed) => fail(&failed.to_string()),
     }
 }
 

@@ -14,7 +14,23 @@ mod telemetry;
 mod tls;
 
 // Real parts beside the node, from their packages.
+mod broken;
+mod collapse;
+mod disk;
+mod freshness;
+mod invalidation;
+mod large;
+mod memory;
 mod parts_browser;
 mod parts_curl;
 mod parts_nginx;
 mod parts_prometheus;
+mod purge_races;
+mod purge_requests;
+mod purges;
+mod ranges;
+mod restarts;
+mod stale;
+mod storing;
+mod validation;
+mod variants;

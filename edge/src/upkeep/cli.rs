@@ -32,7 +32,7 @@ pub enum Command {
     /// Priority: flags, then environment, then file.
     Serve(Serve),
     /// Runs a node in front of a small built-in origin, with a guided tour.
-    Demo(Demo),
+    Demo(DemoArgs),
     /// Checks a configuration file: all problems with line and column; exit code 1.
     Check(Check),
     /// Shows every option.
@@ -58,13 +58,16 @@ pub struct Serve {
 
 /// `demo`.
 #[derive(Clone, Debug, Args)]
-pub struct Demo {
+pub struct DemoArgs {
     /// Where the demo node listens; port 0 lets the system choose.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
     pub listen: String,
     /// Where its admin plane answers.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9901")]
     pub admin: String,
+    /// Ends after the tour instead of staying up.
+    #[arg(long)]
+    pub exit: bool,
 }
 
 /// `check`.

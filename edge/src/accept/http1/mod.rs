@@ -9,8 +9,8 @@
 //! One request at a time: the next is released only when the present answer has left. hyper's own
 //! timers, upgrades and graceful shutdown are not used.
 //!
-//! In reading order: [`gated`] (the transport), [`link`] (what both sides know), [`reply`] (the
-//! response), [`interim`], [`waits`], [`refusal`] and [`closing`].
+//! In reading order: `gated` (the transport), `link` (what both sides know), `reply` (the
+//! response), `interim`, `waits`, `refusal` and `closing`.
 
 use std::convert::Infallible;
 use std::error::Error as _;

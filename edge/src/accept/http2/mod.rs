@@ -1,9 +1,9 @@
 //! HTTP/2 (RFC 9113) on the `h2` crate.
 //!
 //! `h2` is the protocol; this folder is what makes a server of it: limits and floods
-//! ([`flood`]), batching ([`link`]), the connection's turns ([`driver`]), one stream's way from
-//! request to response ([`exchange`]), request content and interim responses ([`request`]) and
-//! deadlines ([`watchdog`]).
+//! (`flood`), batching (`link`), the connection's turns (`driver`), one stream's way from
+//! request to response (`exchange`), request content and interim responses (`request`) and
+//! deadlines (`watchdog`).
 //!
 //! **Memory of a connection** has a ceiling that depends neither on the size of objects nor on
 //! the peer's windows. With the defaults: unread content ≤ 1 MiB (the connection's window);

@@ -1,3 +1,5 @@
+//! How connections end.
+
 use std::cell::Cell;
 use std::time::Duration;
 

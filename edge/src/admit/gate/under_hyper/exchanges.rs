@@ -1,3 +1,5 @@
+//! Requests and responses over one connection.
+
 use std::cell::Cell;
 
 use http::{HeaderValue, StatusCode, header};
