@@ -8,14 +8,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::HeaderMap;
 
-use crate::budget::Budget;
+use crate::budget::{Budget, Class};
 use crate::directory::{Directory, Record, Varied};
 use crate::fill::collapse::Candidate;
 use crate::fill::{FillHead, FillKey, FillPermit, Fills, HitForMiss, Join, Waiter};
 use crate::head::{self, StoredHead};
 use crate::invalidate::{Live, Local, PurgeState, Scope, ScopeHash, TargetScopes, Watermark};
 use crate::policy::{self, Cause, Judgement, Options, RequestFacts, Storable, Verdict};
-use crate::store::{CHUNK_BYTES, Part, Presence, Store, StoreKey, Tier};
+use crate::store::{CHUNK_BYTES, Health, Part, Presence, Store, StoreKey, Tier};
 use crate::variant;
 use crate::{CacheKey, Clock, Millis};
 
@@ -211,8 +211,13 @@ impl Cache {
     }
 
     /// Whether a response that is being filled may answer this request: it fits the selecting
-    /// fields, and nothing that the request must honour selects it since its fetch was sent.
+    /// fields, nothing that the request must honour selects it since its fetch was sent, and its
+    /// body can be kept: of one that cannot, a slower reader would lose what a faster one left
+    /// behind.
     pub fn admits(&self, request: &Request<'_>, head: &FillHead) -> bool {
+        if head.length.is_some_and(|length| !self.can_keep(length)) {
+            return false;
+        }
         let fits = head.varied.as_ref().is_none_or(|varied| {
             variant::selected_hash(request.key, &varied.vary, request.headers) == varied.selected
         });
@@ -242,6 +247,13 @@ impl Cache {
                     != PurgeState::default());
         newer
             || (sent.local < arrival.local && self.local.selects(request.target.url(), sent.local))
+    }
+
+    /// Whether a body of this length, in bytes, can be kept: on disk, or in half of the memory for
+    /// bodies.
+    pub(crate) fn can_keep(&self, length: u64) -> bool {
+        self.store.health() == Health::Healthy
+            || length <= self.budget.limit_bytes(Class::Bodies) as u64 / 2
     }
 
     /// Loads a stored head. `None`: the bytes are gone, and so is the record now.
@@ -298,6 +310,7 @@ impl Cache {
         let record = Record {
             head: head_id,
             body: if base.inline { head_id } else { base.body },
+            varied: self.varied(request, &storable),
             fresh: storable.fresh,
             validated: sent.position.max(base.validated),
             stale_since: Millis::MAX,

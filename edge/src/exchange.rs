@@ -310,19 +310,21 @@ impl Exchange {
     }
 
     fn look(&mut self) -> Step {
-        let found = self.shared.cache.lookup(&self.request());
+        let mut found = self.shared.cache.lookup(&self.request());
         self.forward = forward_of(&found.judgement);
-        let Found { judgement, .. } = found;
+        let judgement = found.judgement;
         let cause = judgement.cause.token();
-        match (judgement.verdict, &found.record) {
+        if let Verdict::Stale { refresh: true } = judgement.verdict
+            && found.record.is_some()
+        {
+            self.refresh(&found);
+        }
+        match (judgement.verdict, found.record.take()) {
             (Verdict::Fresh, Some(record)) => {
-                Step::Stored(Box::new(record.clone()), judgement, CacheOutcome::Hit)
+                Step::Stored(Box::new(record), judgement, CacheOutcome::Hit)
             }
-            (Verdict::Stale { refresh }, Some(record)) => {
-                if refresh {
-                    self.refresh(&found);
-                }
-                Step::Stored(Box::new(record.clone()), judgement, CacheOutcome::Stale)
+            (Verdict::Stale { .. }, Some(record)) => {
+                Step::Stored(Box::new(record), judgement, CacheOutcome::Stale)
             }
             (Verdict::Unsatisfied, _) => Step::Trouble(Cause::OnlyIfCached.into(), None),
             (Verdict::Bypass, _) => Step::Pass(cause),
@@ -330,7 +332,10 @@ impl Exchange {
             _ if self.plan.facts.method != MethodClass::Get || self.plan.facts.no_store => {
                 Step::Pass(cause)
             }
-            _ => Step::Enter(Box::new(found)),
+            (_, record) => {
+                found.record = record;
+                Step::Enter(Box::new(found))
+            }
         }
     }
 

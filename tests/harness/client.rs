@@ -81,6 +81,24 @@ impl Client {
         Self { stream, buffer: Vec::new() }
     }
 
+    /// Connects; `None` when nobody listens there.
+    pub fn try_connect(address: SocketAddr) -> Option<Self> {
+        let stream = TcpStream::connect(address).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        stream.set_nodelay(true).ok()?;
+        Some(Self { stream, buffer: Vec::new() })
+    }
+
+    /// Reads until these bytes were received, and leaves everything to be read.
+    ///
+    /// # Panics
+    /// When the connection ends before.
+    pub fn await_bytes(&mut self, bytes: &[u8]) {
+        while !self.buffer.windows(bytes.len()).any(|here| here == bytes) {
+            assert!(self.fill(), "the connection ended too early");
+        }
+    }
+
     /// Sends a request with `Host: test.example` and reads the answer.
     pub fn request(
         &mut self,
@@ -123,6 +141,16 @@ impl Client {
     /// Ends our direction.
     pub fn finish(&mut self) {
         let _closed = self.stream.shutdown(Shutdown::Write);
+    }
+
+    /// Leaves at once: the kernel resets the connection, which the peer cannot take for a client
+    /// that only finished sending.
+    ///
+    /// # Panics
+    /// Never: lingering can be set on every TCP socket.
+    pub fn abort(self) {
+        rustix::net::sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO))
+            .expect("a TCP socket");
     }
 
     /// Limits how long a read may take.

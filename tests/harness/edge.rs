@@ -97,7 +97,11 @@ impl Edge {
         Self::spawn(command)
     }
 
-    fn spawn(mut command: Command) -> Self {
+    /// Starts any program that writes a ready line: the binary, or one that embeds the library.
+    ///
+    /// # Panics
+    /// When it ends before it is ready.
+    pub fn spawn(mut command: Command) -> Self {
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -202,6 +206,13 @@ impl Edge {
     pub fn stop(mut self) -> ExitStatus {
         self.signal("TERM");
         self.wait()
+    }
+
+    /// Waits for a line of the log that contains `words`, and gives it back.
+    pub fn logged(&self, words: &str) -> String {
+        eventually(&format!("the log says {words:?}"), || {
+            self.log().into_iter().find(|line| line.contains(words))
+        })
     }
 
     /// Log lines so far.

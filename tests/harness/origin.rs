@@ -19,6 +19,8 @@ pub struct Request {
     pub fields: Vec<(String, String)>,
     /// Body, framing removed.
     pub body: Vec<u8>,
+    /// Body as it came: chunk lines, extensions and trailers included.
+    pub raw_body: Vec<u8>,
     /// Number of the request at this origin, from 0.
     pub number: usize,
 }
@@ -246,17 +248,27 @@ fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Request>
         .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
         .collect();
     let field = |name: &str| fields.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone());
-    let mut body = Vec::new();
+    let (mut body, mut raw_body) = (Vec::new(), Vec::new());
     if field("transfer-encoding").is_some() {
         loop {
             let line = take_line(stream, buffer)?;
+            raw_body.extend_from_slice(format!("{line}\r\n").as_bytes());
             let size = usize::from_str_radix(line.split(';').next()?.trim(), 16).ok()?;
+            if size == 0 {
+                break;
+            }
             while buffer.len() < size + 2 {
                 more(stream, buffer)?;
             }
+            raw_body.extend_from_slice(&buffer[..size + 2]);
             body.extend(buffer.drain(..size));
             buffer.drain(..2);
-            if size == 0 {
+        }
+        // Trailers, up to the empty line.
+        loop {
+            let line = take_line(stream, buffer)?;
+            raw_body.extend_from_slice(format!("{line}\r\n").as_bytes());
+            if line.is_empty() {
                 break;
             }
         }
@@ -265,8 +277,9 @@ fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Request>
             more(stream, buffer)?;
         }
         body = buffer.drain(..length).collect();
+        raw_body.clone_from(&body);
     }
-    Some(Request { raw_head, method, target, fields, body, number: 0 })
+    Some(Request { raw_head, method, target, fields, body, raw_body, number: 0 })
 }
 
 fn take_line(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<String> {

@@ -88,7 +88,14 @@ impl FillPermit {
             fresh: storable.fresh,
             object: inner.cache.next_object(&inner.fill.key().key),
         });
-        inner.cache.hit_for_miss.forget(&inner.fill.key().key);
+        let key = inner.fill.key().key;
+        if length.is_some_and(|length| !inner.cache.can_keep(length)) {
+            // Only the request that started it can read it along: the others need not wait.
+            let now = inner.cache.clock.now();
+            inner.cache.hit_for_miss.remember(&key, self.sent.position, now);
+        } else {
+            inner.cache.hit_for_miss.forget(&key);
+        }
         inner.fill.settle(HeadOutcome::Head(Arc::clone(&head)));
         let keep = self.background;
         Ok(FillWriter { inner: Some(inner), head, keep, _memory: memory })
@@ -230,7 +237,7 @@ impl FillWriter {
             return Err(PublishError::Length);
         }
         let cache = &inner.cache;
-        if whole.is_none() && !self.can_be_kept(cache, length) {
+        if whole.is_none() && !cache.can_keep(length) {
             return Err(PublishError::TooLarge);
         }
         let inline = whole.is_some();
@@ -268,12 +275,7 @@ impl FillWriter {
     /// Whether the fill may run at the origin's speed because nothing it fetches is lost.
     fn fits_somewhere(&self, cache: &Cache) -> bool {
         cache.store.health() == Health::Healthy
-            || self.head.length.is_some_and(|length| self.can_be_kept(cache, length))
-    }
-
-    fn can_be_kept(&self, cache: &Cache, length: u64) -> bool {
-        cache.store.health() == Health::Healthy
-            || length <= cache.budget.limit_bytes(Class::Bodies) as u64 / 2
+            || self.head.length.is_some_and(|length| cache.can_keep(length))
     }
 
     /// Nobody reads any more: finish what is short, or more than half here.

@@ -157,6 +157,8 @@ pub mod flag {
     pub const SHARED_AUTHORIZED: u16 = 1 << 6;
     /// `immutable` (RFC 8246).
     pub const IMMUTABLE: u16 = 1 << 7;
+    /// Carries fields that speak to this cache alone: they are removed on the way out.
+    pub const EDGE_FIELDS: u16 = 1 << 9;
     /// Has explicit freshness (`max-age`, `s-maxage`, `Expires`, targeted).
     pub const EXPLICIT: u16 = 1 << 8;
 }

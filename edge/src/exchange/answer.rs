@@ -7,7 +7,7 @@ use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use selvedge_cache::directory::Record;
 use selvedge_cache::fill::{FillHead, Waiter};
-use selvedge_cache::policy::{Judgement, Verdict};
+use selvedge_cache::policy::{Judgement, Verdict, flag};
 use selvedge_cache::reader::StoredReader;
 
 use super::{Closing, Exchange, Refused, Reply};
@@ -50,6 +50,9 @@ impl Exchange {
             };
             body
         };
+        if record.fresh.has(flag::EDGE_FIELDS) {
+            fields::remove_edge_fields(&mut headers);
+        }
         fields::set_age(&mut headers, judgement.age_s.unwrap_or(0));
         add_cache_status(&mut headers, &provenance);
         self.journal().cache = outcome;
@@ -100,6 +103,9 @@ impl Exchange {
             collapsed,
             ..Provenance::default()
         };
+        if head.fresh.has(flag::EDGE_FIELDS) {
+            fields::remove_edge_fields(&mut headers);
+        }
         if head.fresh.age_at(now) > 0 {
             fields::set_age(&mut headers, head.fresh.age_at(now));
         }

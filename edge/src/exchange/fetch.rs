@@ -146,7 +146,7 @@ impl Job {
         let response =
             OriginResponse { status: reply.status, headers: &reply.headers, requested, received };
         let storable = match storable(&self.plan.facts, &response, &self.plan.site.cache) {
-            Ok(storable) => self.bounded(storable),
+            Ok(storable) => self.bounded(storable, &reply.headers),
             Err(reason) => {
                 tracing::debug!(reason = reason.token(), "not storable");
                 self.hand(reply);
@@ -205,16 +205,21 @@ impl Job {
             self.shared.cache.forget(record);
             return None;
         };
-        let storable = self.bounded(storable);
+        let storable = self.bounded(storable, &freshened.headers);
         let headers = self.stored_fields(&freshened.headers, &storable.omitted_fields, received);
         let merged = StoredHead { status: loaded.head.status, headers };
         let request = self.request(sent);
         self.shared.cache.freshen(&request, record, &loaded.inline, &merged, storable, sent)
     }
 
-    /// A stated lifetime within the site's bounds.
-    fn bounded(&self, mut storable: Storable) -> Storable {
+    /// A stated lifetime within the site's bounds, and a mark if there is something that must not
+    /// go out. (The fields themselves stay: a later 304 without them is judged by them.)
+    fn bounded(&self, mut storable: Storable, headers: &HeaderMap) -> Storable {
         let fresh = &mut storable.fresh;
+        if !self.plan.site.keep_tags && fields::EDGE_FIELDS.iter().any(|n| headers.contains_key(n))
+        {
+            fresh.flags |= flag::EDGE_FIELDS;
+        }
         if fresh.has(flag::EXPLICIT) {
             let site = &self.plan.site;
             fresh.lifetime_s = fresh.lifetime_s.max(site.ttl_min_s.unwrap_or(0));
@@ -223,8 +228,7 @@ impl Job {
         storable
     }
 
-    /// The fields that are stored: without those that a directive names or that speak to us, with
-    /// those that every answer from the store needs. What is done here no hit has to do.
+    /// The fields that are stored: without those that a directive names, with those that every answer from the store needs. What is done here no hit has to do.
     fn stored_fields(
         &self,
         headers: &HeaderMap,
@@ -234,9 +238,6 @@ impl Job {
         let mut stored = headers.clone();
         for name in omitted {
             stored.remove(name);
-        }
-        if !self.plan.site.keep_tags {
-            fields::remove_edge_fields(&mut stored);
         }
         fields::ensure_date(&mut stored, received.unix_s());
         if !stored.contains_key(http::header::VIA) {

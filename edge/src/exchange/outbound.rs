@@ -3,17 +3,21 @@
 use http::header::{
     IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE,
 };
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use crate::admit::Admitted;
 use crate::decide::Plan;
 use crate::filter::Context;
 use crate::origin::{Outbound, OutboundRequest, Pool};
 
+/// Says that `Surrogate-Control` is understood (Edge Architecture Specification).
+const SURROGATE_CAPABILITY: HeaderName = HeaderName::from_static("surrogate-capability");
+
 /// The client's fields with ours added: who asked, by which way.
 pub(super) fn fields(admitted: &Admitted) -> HeaderMap {
     let mut headers = admitted.headers.clone();
     admitted.outbound().write(&mut headers);
+    headers.append(SURROGATE_CAPABILITY, HeaderValue::from_static("selvedge=\"Surrogate/1.0\""));
     headers
 }
 

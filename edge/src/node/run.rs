@@ -262,9 +262,10 @@ impl Node {
             log.shutdown(Duration::from_secs(2));
         }
         let close = async {
-            tiered.close().await;
+            // The journal first: the store's lock covers both.
             let directory = Arc::clone(&cache.directory);
             let _ended = tokio::task::spawn_blocking(move || directory.close()).await;
+            tiered.close().await;
         };
         if tokio::time::timeout(FLUSH_WAIT, close).await.is_err() {
             tracing::warn!("the disk did not take everything in time");

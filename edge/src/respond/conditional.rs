@@ -133,8 +133,8 @@ fn precondition(request: &HeaderMap, stored: &HeaderMap) -> Precondition {
         if !any_tag_matches(request, &IF_MATCH, stored, Comparison::Strong) {
             return Precondition::Failed;
         }
-    } else if let (Some(limit), Some(modified)) =
-        (sole_date(request, &IF_UNMODIFIED_SINCE), sole_date(stored, &LAST_MODIFIED))
+    } else if let Some(limit) = sole_date(request, &IF_UNMODIFIED_SINCE)
+        && let Some(modified) = sole_date(stored, &LAST_MODIFIED)
         && modified > limit
     {
         return Precondition::Failed;

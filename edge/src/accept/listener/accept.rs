@@ -11,7 +11,6 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
@@ -96,7 +95,7 @@ pub async fn accept_loop<F, Serving>(
             biased;
             // An error means that the sender is gone, and with it who could ever end us kindly.
             _ = draining.wait_for(|is_draining| *is_draining) => {
-                accept_queued(&mut listener).await
+                listener.accept_queued()
             }
             accepted = poll_fn(|cx| listener.poll_accept(cx)) => accepted,
         };
@@ -127,16 +126,6 @@ pub async fn accept_loop<F, Serving>(
             drop(held);
         });
     }
-}
-
-/// What is in the queue now; `None` when it is empty.
-async fn accept_queued(listener: &mut Listener) -> io::Result<Option<(Socket, Peer)>> {
-    // Unconstrained: an exhausted task budget must not look like an empty queue.
-    tokio::task::unconstrained(poll_fn(|cx| match listener.poll_accept(cx) {
-        Poll::Ready(accepted) => Poll::Ready(accepted),
-        Poll::Pending => Poll::Ready(Ok(None)),
-    }))
-    .await
 }
 
 /// Our end. A listener on all addresses does not tell which one the client used.

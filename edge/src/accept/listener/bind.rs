@@ -15,7 +15,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use socket2::{Domain, SockRef, Socket as RawSocket, TcpKeepalive, Type};
-use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::mpsc;
 
 use super::address::ListenAddress;
@@ -252,6 +252,35 @@ impl Listener {
                 return Poll::Ready(Ok(Some((Socket::Unix(stream), Peer::Unix))));
             },
         }
+    }
+
+    /// A connection that is already in the queue; `None` when it is empty. Asks the kernel:
+    /// what the reactor knows of the queue may be older than the queue.
+    pub(super) fn accept_queued(&mut self) -> io::Result<Option<(Socket, Peer)>> {
+        let accepted = match &mut self.kind {
+            Kind::Handed(receiver) => {
+                receiver.close(); // from now on the handing worker keeps what it accepts
+                return match receiver.try_recv() {
+                    Ok(stream) => {
+                        UnixStream::from_std(stream).map(|it| Some((Socket::Unix(it), Peer::Unix)))
+                    }
+                    Err(_) => Ok(None),
+                };
+            }
+            Kind::Tcp(socket) => SockRef::from(&*socket).accept(),
+            // No worker takes turns any more.
+            Kind::Unix { socket, .. } => SockRef::from(&*socket).accept(),
+        };
+        let (socket, address) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        socket.set_nonblocking(true)?;
+        Ok(Some(match address.as_socket() {
+            Some(peer) => (Socket::Tcp(TcpStream::from_std(socket.into())?), Peer::Ip(peer)),
+            None => (Socket::Unix(UnixStream::from_std(socket.into())?), Peer::Unix),
+        }))
     }
 }
 

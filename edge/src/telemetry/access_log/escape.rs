@@ -9,6 +9,11 @@ use std::io::Write as _;
 /// Appends `value` as a JSON string of at most `bytes_max` bytes before escaping.
 pub fn string(out: &mut Vec<u8>, value: &[u8], bytes_max: usize) {
     out.push(b'"');
+    if value.len() <= bytes_max && value.iter().all(is_plain) {
+        out.extend_from_slice(value);
+        out.push(b'"');
+        return;
+    }
     let (kept, is_cut) = cut(value, bytes_max);
     for chunk in kept.utf8_chunks() {
         valid(out, chunk.valid());
@@ -20,6 +25,11 @@ pub fn string(out: &mut Vec<u8>, value: &[u8], bytes_max: usize) {
         out.extend_from_slice("…".as_bytes());
     }
     out.push(b'"');
+}
+
+/// Printable ASCII that stands for itself: nearly every byte of nearly every value.
+const fn is_plain(byte: &u8) -> bool {
+    matches!(*byte, b' '..=b'~') && *byte != b'"' && *byte != b'\\'
 }
 
 /// Appends a JSON string, or `null`.

@@ -5,6 +5,7 @@
 //! length whatever a client sends.
 
 use std::io::Write as _;
+use std::net::IpAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::Version;
@@ -22,56 +23,118 @@ pub const REFERER_BYTES_MAX: usize = 2048;
 pub const NAME_BYTES_MAX: usize = 256;
 
 /// Appends the line, with its line feed, of an exchange of `site` that took `duration`.
+///
+/// Every hit pays for this, so numbers and dates are written digit by digit: the machinery of
+/// `format!` would cost as much as the lookup.
 pub fn line(out: &mut Vec<u8>, journal: &Journal, site: &str, duration: Duration) {
+    out.reserve(LINE_BYTES);
     out.extend_from_slice(b"{\"time\":\"");
     rfc3339_ms(out, journal.started_wall);
     out.extend_from_slice(b"\",\"client\":");
-    match journal.client {
-        Some(client) => put(out, format_args!("\"{client}\"")),
+    client(out, journal.client);
+    out.extend_from_slice(b",\"connection\":");
+    decimal(out, journal.connection);
+    out.extend_from_slice(b",\"scheme\":\"");
+    out.extend_from_slice(journal.scheme.as_bytes());
+    out.extend_from_slice(b"\",\"method\":");
+    escape::string(out, journal.method.as_str().as_bytes(), NAME_BYTES_MAX);
+    out.extend_from_slice(b",\"host\":");
+    escape::string(out, journal.host.as_bytes(), NAME_BYTES_MAX);
+    out.extend_from_slice(b",\"target\":");
+    escape::string(out, journal.target.as_bytes(), TARGET_BYTES_MAX);
+    out.extend_from_slice(b",\"protocol\":\"");
+    out.extend_from_slice(protocol(journal.version).as_bytes());
+    out.extend_from_slice(b"\",\"status\":");
+    out.extend_from_slice(journal.status.as_str().as_bytes());
+    out.extend_from_slice(b",\"bytes\":");
+    decimal(out, journal.body_bytes);
+    out.extend_from_slice(b",\"duration_ms\":");
+    milliseconds(out, duration);
+    out.extend_from_slice(b",\"ttfb_ms\":");
+    match journal.ttfb {
+        Some(ttfb) => milliseconds(out, ttfb),
         None => out.extend_from_slice(b"null"),
     }
-    put(out, format_args!(",\"connection\":{}", journal.connection));
-    put(out, format_args!(",\"scheme\":\"{}\"", journal.scheme));
-    member(out, "method", Some(journal.method.as_str().as_bytes()), NAME_BYTES_MAX);
-    member(out, "host", Some(journal.host.as_bytes()), NAME_BYTES_MAX);
-    member(out, "target", Some(journal.target.as_bytes()), TARGET_BYTES_MAX);
-    let (protocol, status) = (protocol(journal.version), journal.status.as_u16());
-    put(out, format_args!(",\"protocol\":\"{protocol}\",\"status\":{status}"));
-    put(out, format_args!(",\"bytes\":{}", journal.body_bytes));
-    put(out, format_args!(",\"duration_ms\":{:.3}", ms(duration)));
-    match journal.ttfb {
-        Some(ttfb) => put(out, format_args!(",\"ttfb_ms\":{:.3}", ms(ttfb))),
-        None => out.extend_from_slice(b",\"ttfb_ms\":null"),
-    }
-    put(out, format_args!(",\"cache\":\"{}\"", journal.cache.name()));
+    out.extend_from_slice(b",\"cache\":\"");
+    out.extend_from_slice(journal.cache.name().as_bytes());
+    out.extend_from_slice(b"\",\"detail\":");
     let detail = Some(journal.detail.as_bytes()).filter(|detail| !detail.is_empty());
-    member(out, "detail", detail, NAME_BYTES_MAX);
-    member(out, "site", Some(site.as_bytes()), NAME_BYTES_MAX);
-    member(out, "origin", journal.origin.as_deref().map(str::as_bytes), NAME_BYTES_MAX);
+    escape::optional(out, detail, NAME_BYTES_MAX);
+    out.extend_from_slice(b",\"site\":");
+    escape::string(out, site.as_bytes(), NAME_BYTES_MAX);
+    out.extend_from_slice(b",\"origin\":");
+    escape::optional(out, journal.origin.as_deref().map(str::as_bytes), NAME_BYTES_MAX);
+    out.extend_from_slice(b",\"error\":");
     let error = journal.error.map(|cause| cause.label().as_bytes());
-    member(out, "error", error, NAME_BYTES_MAX);
+    escape::optional(out, error, NAME_BYTES_MAX);
+    out.extend_from_slice(b",\"delivery\":");
     let delivery = journal.delivery.map(|delivery| delivery_name(delivery).as_bytes());
-    member(out, "delivery", delivery, NAME_BYTES_MAX);
+    escape::optional(out, delivery, NAME_BYTES_MAX);
+    out.extend_from_slice(b",\"user_agent\":");
     let user_agent = journal.user_agent.as_ref().map(http::HeaderValue::as_bytes);
-    member(out, "user_agent", user_agent, USER_AGENT_BYTES_MAX);
+    escape::optional(out, user_agent, USER_AGENT_BYTES_MAX);
+    out.extend_from_slice(b",\"referer\":");
     let referer = journal.referer.as_ref().map(http::HeaderValue::as_bytes);
-    member(out, "referer", referer, REFERER_BYTES_MAX);
+    escape::optional(out, referer, REFERER_BYTES_MAX);
     out.extend_from_slice(b"}\n");
 }
 
-fn member(out: &mut Vec<u8>, name: &str, value: Option<&[u8]>, bytes_max: usize) {
-    out.extend_from_slice(b",\"");
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"\":");
-    escape::optional(out, value, bytes_max);
+/// Room that is made at once for a line, in bytes; nearly all are shorter.
+const LINE_BYTES: usize = 512;
+
+fn client(out: &mut Vec<u8>, address: Option<IpAddr>) {
+    match address {
+        None => out.extend_from_slice(b"null"),
+        Some(IpAddr::V4(address)) => {
+            out.push(b'"');
+            for (place, octet) in address.octets().into_iter().enumerate() {
+                if place > 0 {
+                    out.push(b'.');
+                }
+                decimal(out, octet.into());
+            }
+            out.push(b'"');
+        }
+        Some(IpAddr::V6(address)) => {
+            write!(out, "\"{address}\"").expect("a Vec takes every write");
+        }
+    }
 }
 
-fn put(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
-    out.write_fmt(text).expect("a Vec takes every write");
+/// Appends a whole number.
+fn decimal(out: &mut Vec<u8>, value: u64) {
+    let mut digits = [0_u8; 20];
+    let mut at = digits.len();
+    let mut rest = value;
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
 }
 
-fn ms(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1000.0
+/// Appends the last `DIGITS` digits, with leading zeros.
+fn padded<const DIGITS: usize>(out: &mut Vec<u8>, value: u64) {
+    let mut digits = [b'0'; DIGITS];
+    let mut rest = value;
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+    out.extend_from_slice(&digits);
+}
+
+/// Appends milliseconds with three decimals, rounded to the nearest.
+fn milliseconds(out: &mut Vec<u8>, duration: Duration) {
+    let us = duration.saturating_add(Duration::from_nanos(500)).as_micros();
+    let us = u64::try_from(us).unwrap_or(u64::MAX);
+    decimal(out, us / 1000);
+    out.push(b'.');
+    padded::<3>(out, us % 1000);
 }
 
 const fn protocol(version: Version) -> &'static str {
@@ -97,12 +160,20 @@ pub fn rfc3339_ms(out: &mut Vec<u8>, at: SystemTime) {
     let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
     let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
     let (year, month, day) = civil(days);
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    let ms = since.subsec_millis();
-    put(
-        out,
-        format_args!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z"),
-    );
+    decimal(out, year); // four digits until the year 9999
+    for (before, number) in [
+        (b'-', month),
+        (b'-', day),
+        (b'T', second / 3600),
+        (b':', second / 60 % 60),
+        (b':', second % 60),
+    ] {
+        out.push(before);
+        padded::<2>(out, number);
+    }
+    out.push(b'.');
+    padded::<3>(out, since.subsec_millis().into());
+    out.push(b'Z');
 }
 
 /// Year, month and day of a day counted from 1970-01-01. The year is taken to begin in March, so

@@ -136,9 +136,6 @@ where
         self.stage = Stage::Head;
         self.fresh = !self.buffer.is_empty();
         self.waits.read_ended();
-        if self.buffer.is_empty() && self.buffer.capacity() > HEAD_READ_BYTES {
-            self.buffer = BytesMut::new(); // an idle connection keeps no large buffer
-        }
     }
 
     /// Lets the screen judge what arrived.
@@ -273,7 +270,13 @@ where
                             read?;
                             continue;
                         }
-                        Poll::Pending => return this.poll_read_wait(cx),
+                        Poll::Pending => {
+                            if this.stage == Stage::Head && this.buffer.is_empty() {
+                                // Thousands of idle connections must not keep a buffer each.
+                                this.buffer = BytesMut::new();
+                            }
+                            return this.poll_read_wait(cx);
+                        }
                     },
                 }
             }

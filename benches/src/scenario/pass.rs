@@ -1,0 +1,45 @@
+//! An uncacheable response: through the node and back from the origin.
+
+use super::{HOT, Pair, cost_us, in_turn};
+use crate::args::Args;
+use crate::load::wrk;
+use crate::report::{Report, Spread};
+use crate::strace;
+
+const CONNECTIONS: usize = 64;
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<Report> {
+    let pair = Pair::start(args)?;
+    let (node, bare) = (&pair.node, &pair.bare);
+    let mut report = Report::new("pass");
+    report.setting(format!(
+        "{CONNECTIONS} keep-alive connections (wrk), {} rounds of {} s in turns; the origin shares \
+         the load's core; one worker, access log and metrics on",
+        args.rounds, args.seconds
+    ));
+    for (server, path) in [(bare, HOT), (node, "/pass")] {
+        wrk(server.plain, path, CONNECTIONS, 1)?;
+    }
+    let mut rounds = Vec::new();
+    for round in 0..args.rounds {
+        let one = |server: &crate::process::Server, path| {
+            cost_us(server, || wrk(server.plain, path, CONNECTIONS, args.seconds))
+        };
+        let (bare_us, node_us) = in_turn(round, || one(bare, HOT), || one(node, "/pass"))?;
+        eprintln!("round {round}: bare hit {bare_us:.2} us, pass {node_us:.2} us");
+        rounds.push((bare_us, node_us));
+    }
+    report.row(
+        "bare hyper hit, CPU per response",
+        Spread::of(rounds.iter().map(|r| r.0))?.show(" us"),
+    );
+    report.row("node pass, CPU per response", Spread::of(rounds.iter().map(|r| r.1))?.show(" us"));
+    let ratio = Spread::of(rounds.iter().map(|(bare, node)| node / bare))?;
+    report.row("node pass / bare hyper hit, same round", ratio.show(""));
+    let (requests, calls) =
+        strace::count(node, || wrk(node.plain, "/pass", CONNECTIONS, args.seconds))?;
+    let each = calls.values().sum::<u64>() as f64 / requests as f64;
+    report.row("node pass, system calls per response", format!("{each:.3}"));
+    report.note(format!("System calls, pass: {}", strace::per_request(&calls, requests)));
+    Ok(report)
+}
