@@ -24,6 +24,7 @@ mod build;
 mod gauges;
 mod rules;
 mod run;
+mod serve;
 mod status;
 mod storage;
 mod upkeep;
