@@ -1,4 +1,4 @@
-//! How connections end.
+//! How exchanges and connections end: refusals, cuts, deadlines, draining.
 
 use std::cell::Cell;
 use std::time::Duration;

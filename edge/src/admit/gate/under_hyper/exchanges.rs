@@ -1,4 +1,4 @@
-//! Requests and responses over one connection.
+//! What a connection does while all goes well: one exchange after another.
 
 use std::cell::Cell;
 
