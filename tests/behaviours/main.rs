@@ -14,10 +14,6 @@ mod telemetry;
 mod tls;
 
 // Real parts beside the node, from their packages.
-mod parts_browser;
-mod parts_curl;
-mod parts_nginx;
-mod parts_prometheus;
 mod broken;
 mod collapse;
 mod disk;
@@ -25,6 +21,10 @@ mod freshness;
 mod invalidation;
 mod large;
 mod memory;
+mod parts_browser;
+mod parts_curl;
+mod parts_nginx;
+mod parts_prometheus;
 mod purge_races;
 mod purge_requests;
 mod purges;

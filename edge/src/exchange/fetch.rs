@@ -216,7 +216,8 @@ impl Job {
     /// go out. (The fields themselves stay: a later 304 without them is judged by them.)
     fn bounded(&self, mut storable: Storable, headers: &HeaderMap) -> Storable {
         let fresh = &mut storable.fresh;
-        if !self.plan.site.keep_tags && fields::EDGE_FIELDS.iter().any(|n| headers.contains_key(n)) {
+        if !self.plan.site.keep_tags && fields::EDGE_FIELDS.iter().any(|n| headers.contains_key(n))
+        {
             fresh.flags |= flag::EDGE_FIELDS;
         }
         if fresh.has(flag::EXPLICIT) {
