@@ -148,6 +148,33 @@ fn the_client_that_started_a_fetch_may_leave() {
 }
 
 #[test]
+fn a_short_fetch_that_everybody_left_is_finished_and_stored() {
+    let go = Latch::default();
+    let held = go.clone();
+    let origin = Origin::start(move |_, to| {
+        to.raw("HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 8\r\n\r\nhalf");
+        held.wait();
+        to.raw("half");
+    });
+    let edge = Edge::before(&origin);
+    let mut leader = edge.client();
+    leader.send(b"GET /a HTTP/1.1\r\nHost: test.example\r\n\r\n");
+    leader.head().expect("a head");
+    leader.abort();
+    eventually("the node noticed", || {
+        // Only the connection that asks is left.
+        (edge.metrics().sum("selvedge_connections_open", &[]) < 1.0).then_some(())
+    });
+    go.open();
+    let only = [("Cache-Control", "only-if-cached")];
+    let stored = eventually("it is stored", || {
+        let answer = edge.get_with("/a", &only);
+        (answer.status == 200).then_some(answer)
+    });
+    assert_eq!((stored.text().as_str(), origin.count()), ("halfhalf", 1));
+}
+
+#[test]
 fn the_client_that_started_a_fetch_may_leave_before_the_head() {
     let go = Latch::default();
     let held = go.clone();

@@ -203,7 +203,9 @@ fn killed_at_any_moment_it_keeps_every_purge_it_acknowledged() {
                     }
                     let object = step % OBJECTS;
                     // Fill it, change the truth, purge.
-                    client.send(format!("GET /{object} HTTP/1.1\r\nHost: t\r\n\r\n").as_bytes());
+                    client.send(
+                        format!("GET /{object} HTTP/1.1\r\nHost: test.example\r\n\r\n").as_bytes(),
+                    );
                     if client.try_response(false).is_none() {
                         break;
                     }
@@ -229,7 +231,7 @@ fn purge_once(admin: std::net::SocketAddr, object: usize, step: usize) -> Option
     use std::io::{Read, Write};
     let selector = match step % 3 {
         0 => format!(r#"{{"tag":"t{object}"}}"#),
-        1 => format!(r#"{{"prefix":"http://t/{object}"}}"#),
+        1 => format!(r#"{{"prefix":"http://test.example/{object}"}}"#),
         _ => r#"{"everything":true}"#.to_owned(),
     };
     let mut stream = std::net::TcpStream::connect(admin).ok()?;

@@ -170,6 +170,17 @@ fn without_permission_a_stale_response_does_not_hide_an_error() {
 }
 
 #[test]
+fn a_client_may_accept_a_stale_response_instead_of_an_error_unless_the_origin_forbids_it() {
+    let wish = [("Cache-Control", "stale-if-error=1000")];
+    for (directives, status) in [("", 200), (", must-revalidate", 503), (", s-maxage=10", 503)] {
+        let origin = failing(directives, |_, to| to.send(503, &[], "bad"));
+        let edge = Edge::before(&origin);
+        edge.get("/a");
+        assert_eq!(edge.get_with("/a", &wish).status, status, "{directives}");
+    }
+}
+
+#[test]
 fn must_revalidate_forbids_stale_while_revalidate() {
     let origin = Origin::start(|request, to| {
         let fields = stale(", must-revalidate, stale-while-revalidate=1000");

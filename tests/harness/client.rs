@@ -143,6 +143,16 @@ impl Client {
         let _closed = self.stream.shutdown(Shutdown::Write);
     }
 
+    /// Leaves at once: the kernel resets the connection, which the peer cannot take for a client
+    /// that only finished sending.
+    ///
+    /// # Panics
+    /// Never: lingering can be set on every TCP socket.
+    pub fn abort(self) {
+        rustix::net::sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO))
+            .expect("a TCP socket");
+    }
+
     /// Limits how long a read may take.
     ///
     /// # Panics

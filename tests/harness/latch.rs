@@ -26,13 +26,16 @@ impl Latch {
         *self.0.0.lock().expect("unpoisoned")
     }
 
-    /// Waits until it is open; gives up with the test's own patience, so that no thread stays.
+    /// Waits until it is open.
     ///
     /// # Panics
-    /// When a waiter panicked.
+    /// When nobody opens it in half of a test's patience: an origin's thread then ends, which
+    /// breaks its connection off, and the test sees that before it gives up itself.
     pub fn wait(&self) {
         let open = self.0.0.lock().expect("unpoisoned");
-        let _outcome =
-            self.0.1.wait_timeout_while(open, PATIENCE, |open| !*open).expect("unpoisoned");
+        let waited = self.0.1.wait_timeout_while(open, PATIENCE / 2, |open| !*open);
+        let (open, outcome) = waited.expect("unpoisoned");
+        drop(open);
+        assert!(!outcome.timed_out(), "nobody opened the door");
     }
 }
