@@ -50,7 +50,7 @@ fn hostile_bytes_stay_inside_of_their_line() {
     let origin = Origin::constant("x");
     let edge = Edge::start(&["--origin", &origin.url(), "--access-log"]);
     let mut client = edge.client();
-    let mut ask = b"GET /%0a%22}{ HTTP/1.1\r\nHost: a\r\nUser-Agent: \"}\\ \x1b[31m\t\xff\xfe\r\nReferer: {\"a\":\"b\"}\r\n\r\n".to_vec();
+    let mut ask = b"GET /%0a%22 HTTP/1.1\r\nHost: a\r\nUser-Agent: \"}\\ [31m\t\xff\xfe\xe2\x80\xa8\r\nReferer: {\"a\":\"b\"}\r\n\r\n".to_vec();
     client.send(&ask);
     client.response(false);
     ask.clear();

@@ -36,17 +36,16 @@ pub(super) struct Settings {
 
 impl Front {
     pub(super) fn new(config: &Config) -> Result<Arc<Self>, StartError> {
-        let acceptor = if config.tls.is_empty() {
-            None
-        } else {
-            Some(Acceptor::new(certificates(config)?, config.deadlines.handshake_ms)?)
+        let acceptor = match certificates(config)? {
+            Some(store) => Some(Acceptor::new(store, config.deadlines.handshake_ms)?),
+            None => None,
         };
         Ok(Arc::new(Self { settings: ArcSwap::from_pointee(settings(config)), acceptor }))
     }
 
     /// Puts other limits, deadlines and certificates in force for connections to come.
-    pub(super) fn replace(&self, config: &Config, certificates: CertificateStore) {
-        if let Some(acceptor) = &self.acceptor {
+    pub(super) fn replace(&self, config: &Config, certificates: Option<CertificateStore>) {
+        if let (Some(acceptor), Some(certificates)) = (&self.acceptor, certificates) {
             acceptor.replace(certificates);
         }
         self.settings.store(Arc::new(settings(config)));
@@ -65,9 +64,13 @@ fn settings(config: &Config) -> Settings {
     }
 }
 
-pub(super) fn certificates(config: &Config) -> Result<CertificateStore, CertificateError> {
+/// The configured certificates; `None` when TLS is not configured.
+pub(super) fn certificates(config: &Config) -> Result<Option<CertificateStore>, CertificateError> {
+    if config.tls.is_empty() {
+        return Ok(None);
+    }
     let pairs: Vec<_> = config.tls.iter().map(|pair| (&pair.cert, &pair.key)).collect();
-    CertificateStore::load(&pairs)
+    CertificateStore::load(&pairs).map(Some)
 }
 
 /// Starts the data threads, each with its share of the listeners.
@@ -130,7 +133,9 @@ impl Life {
             let drain = self.drain.clone();
             let serve = move |accepted| {
                 let settings = **front.settings.load();
-                let tls = if is_tls { front.acceptor.clone() } else { None };
+                let handshake_ms = settings.http1.deadlines.handshake_ms;
+                let tls = front.acceptor.clone().filter(|_| is_tls);
+                let tls = tls.map(|acceptor| acceptor.within(handshake_ms));
                 let connection = ConnectionSettings { tls, http2: settings.http2 };
                 serve_connection(
                     accepted,
