@@ -19,6 +19,7 @@
 //!
 //! Only this file and `node.rs` join folders.
 
+use std::cell::OnceCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -124,6 +125,8 @@ struct Await {
 struct Lead {
     handed: oneshot::Receiver<Box<OriginReply>>,
     interim: mpsc::Receiver<(StatusCode, HeaderMap)>,
+    /// Which origin was asked, once that is known.
+    origin: Rc<OnceCell<Arc<str>>>,
 }
 
 /// One request under way.
@@ -158,7 +161,8 @@ impl Exchanger {
                 Ok(Action::Continue) => {}
                 Ok(Action::Respond(response)) => {
                     let is_head = admitted.method == Method::HEAD;
-                    return answer::synthetic(&self.shared, journal, response, is_head);
+                    let watched = (site.filters.clone(), context);
+                    return answer::synthetic(&self.shared, journal, response, is_head, watched);
                 }
                 Err(cause) => {
                     let refused = Refused::of(cause.into(), &admitted);
@@ -358,11 +362,12 @@ impl Exchange {
             Entry::Lead(permit, waiter) => {
                 let (hand, handed) = oneshot::channel();
                 let (hints, interim) = mpsc::channel(INTERIM_WAITING_MAX);
-                let leader = fetch::Leader { hand, interim: hints };
+                let origin = Rc::<OnceCell<Arc<str>>>::default();
+                let leader = fetch::Leader { hand, interim: hints, origin: Rc::clone(&origin) };
                 let base = found.record.map(Box::new);
                 let job = fetch::Job::new(self, base.clone(), Some(leader));
                 tokio::task::spawn_local(job.run(permit));
-                Step::Await(Await { waiter, lead: Some(Lead { handed, interim }), base })
+                Step::Await(Await { waiter, lead: Some(Lead { handed, interim, origin }), base })
             }
         }
     }
@@ -379,7 +384,9 @@ impl Exchange {
         let leads = waiting.lead.is_some();
         let outcome = if let Some(lead) = &mut waiting.lead {
             // The fetch has deadlines of its own.
-            self.head_with_hints(&mut waiting.waiter, lead).await
+            let outcome = self.head_with_hints(&mut waiting.waiter, lead).await;
+            self.journal().origin = lead.origin.get().cloned();
+            outcome
         } else {
             let limit = Duration::from_millis(WAIT_MS_MAX);
             match tokio::time::timeout(limit, waiting.waiter.head()).await {
