@@ -247,10 +247,11 @@ impl Exchange {
         filters.iter().for_each(|filter| filter.response(&mut self.context, &mut head));
         journal.status = status;
         journal.ttfb = Some(journal.started.elapsed());
-        let filtered = filters.sees_response_body() && !matches!(body, Body::Empty);
-        if filtered {
+        let sees_body = filters.sees_response_body();
+        if sees_body {
             headers.remove(CONTENT_LENGTH);
         }
+        let filtered = sees_body && !matches!(body, Body::Empty);
         let context = std::mem::take(&mut self.context);
         let copy = outbound::context(&context);
         let closing = Closing::new(journal, Arc::clone(&self.shared.telemetry))
