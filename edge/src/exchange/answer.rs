@@ -94,6 +94,9 @@ impl Exchange {
     ) -> Reply {
         let now = self.shared.cache.clock.now();
         let mut headers = head.headers.clone();
+        if outcome == CacheOutcome::Miss {
+            headers.extend(head.omitted.clone());
+        }
         let collapsed = outcome == CacheOutcome::Collapsed;
         let provenance = Provenance {
             forward: Some(self.forward),

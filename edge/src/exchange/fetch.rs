@@ -177,7 +177,8 @@ impl Job {
         let OriginReply { status, headers, body, .. } = reply;
         let length = http_body::Body::size_hint(&body).exact();
         let stored = self.stored_fields(&headers, &storable.omitted_fields, received);
-        match permit.storable(status, stored, length, storable, varied) {
+        let omitted = named(&headers, &storable.omitted_fields);
+        match permit.storable(status, (stored, omitted), length, storable, varied) {
             Ok(writer) => {
                 if let Err(error) = origin::fill::pump(writer, body).await {
                     tracing::debug!(
@@ -296,4 +297,15 @@ fn remembers(reason: NotStorable) -> bool {
         reason,
         NotStorable::Authorization | NotStorable::RequestNoStore | NotStorable::Method
     )
+}
+
+/// The fields with these names.
+fn named(headers: &HeaderMap, names: &[http::HeaderName]) -> HeaderMap {
+    let mut found = HeaderMap::new();
+    for name in names {
+        for value in headers.get_all(name) {
+            found.append(name, value.clone());
+        }
+    }
+    found
 }
