@@ -48,8 +48,10 @@ pub enum HeadOutcome {
     Head(Arc<FillHead>),
     /// The origin confirmed what is stored (304): the record as it is now.
     Validated(Box<Record>),
-    /// Nothing that can be shared: look again, or go alone.
+    /// Nothing that can be shared: go alone.
     Released,
+    /// The fetch was not needed: look again.
+    Again,
     /// The fetch failed.
     Failed(FailureCode),
 }

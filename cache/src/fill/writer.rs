@@ -120,6 +120,13 @@ impl FillPermit {
         }
     }
 
+    /// The response was stored meanwhile: those who joined look again.
+    pub fn stand_back(mut self) {
+        if let Some(inner) = self.inner.take() {
+            inner.settle(HeadOutcome::Again);
+        }
+    }
+
     /// The fetch failed; all who wait share the failure.
     pub fn failed(mut self, code: FailureCode) {
         if let Some(inner) = self.inner.take() {

@@ -25,7 +25,7 @@ use super::{Exchange, outbound};
 use crate::decide::Plan;
 use crate::filter::{Context, ResponseHead};
 use crate::node::{Shared, Worker, World};
-use crate::origin::{self, OriginReply, Outbound};
+use crate::origin::{self, OriginReply, Outbound, OutboundRequest};
 use crate::respond::fields;
 
 /// The answer that may not be stored, for the client that started the fetch.
@@ -110,6 +110,9 @@ impl Job {
         let requested = self.shared.cache.clock.now();
         let sent = permit.sending();
         let pool = Arc::clone(self.world.pool(&self.plan.site));
+        let has_fallback = base.as_ref().is_some_and(|(record, _)| {
+            self.shared.cache.stale_on_error(&self.request(sent), record)
+        });
         let request = outbound::request(
             (&self.plan, &pool),
             (Method::GET, host),
@@ -117,6 +120,7 @@ impl Job {
             Outbound::Empty,
             &mut self.context,
         );
+        let request = OutboundRequest { has_fallback, ..request };
         let interim = self.leader.as_ref().map(|leader| leader.interim.clone());
         let relay = |status, headers| {
             // Who is slow to take them, or gone, misses some: they are hints.
