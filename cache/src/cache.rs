@@ -184,6 +184,7 @@ impl Cache {
                 // Between our lookup and the permit another fill may have been published.
                 let again = self.lookup(request).judgement.verdict;
                 if again == Verdict::Fresh && found.judgement.verdict != Verdict::Fresh {
+                    permit.stand_back();
                     return Entry::Again;
                 }
                 Entry::Lead(permit, waiter)

@@ -394,8 +394,8 @@ impl Exchange {
             HeadOutcome::Head(head) if self.shared.cache.admits(&self.request(), &head) => {
                 Step::Fill(head, waiting.waiter, CacheOutcome::Collapsed)
             }
-            // Purged since it was sent, or another variant.
-            HeadOutcome::Head(_) => Step::Look,
+            // Purged since it was sent, or another variant; or stored meanwhile.
+            HeadOutcome::Head(_) | HeadOutcome::Again => Step::Look,
             HeadOutcome::Validated(record) => {
                 let mine = leads || self.shared.cache.admits_record(&self.request(), &record);
                 let outcome =

@@ -19,7 +19,6 @@ pub mod temp;
 pub mod tls;
 
 pub use client::{Client, Ending, Response};
-pub use client::{Client, Response};
 pub use config::ConfigFile;
 pub use content::content;
 pub use edge::Edge;

@@ -23,6 +23,8 @@ pub struct FillHead {
     pub status: StatusCode,
     /// Fields as they will be stored.
     pub headers: HeaderMap,
+    /// Fields that are not stored, because a directive names them: for the request that fetched.
+    pub omitted: HeaderMap,
     /// Length that the origin declared.
     pub length: Option<u64>,
     /// Watermark of the fetch.
@@ -46,8 +48,10 @@ pub enum HeadOutcome {
     Head(Arc<FillHead>),
     /// The origin confirmed what is stored (304): the record as it is now.
     Validated(Box<Record>),
-    /// Nothing that can be shared: look again, or go alone.
+    /// Nothing that can be shared: go alone.
     Released,
+    /// The fetch was not needed: look again.
+    Again,
     /// The fetch failed.
     Failed(FailureCode),
 }

@@ -60,12 +60,13 @@ impl FillPermit {
         self.sent
     }
 
-    /// The origin answered with a storable response: its body follows. `Err` gives the permit
+    /// The origin answered with a storable response: its body follows. `omitted` are fields that
+    /// only the request that fetched is given. `Err` gives the permit
     /// back when there is no memory for another fill (the request then goes on alone).
     pub fn storable(
         mut self,
         status: StatusCode,
-        headers: HeaderMap,
+        (headers, omitted): (HeaderMap, HeaderMap),
         length: Option<u64>,
         storable: Storable,
         varied: Option<Arc<Varied>>,
@@ -80,6 +81,7 @@ impl FillPermit {
         let head = Arc::new(FillHead {
             status,
             headers,
+            omitted,
             length,
             sent: self.sent,
             tags: storable.tags.into_boxed_slice(),
@@ -115,6 +117,13 @@ impl FillPermit {
     pub fn validated(mut self, record: Record) {
         if let Some(inner) = self.inner.take() {
             inner.settle(HeadOutcome::Validated(Box::new(record)));
+        }
+    }
+
+    /// The response was stored meanwhile: those who joined look again.
+    pub fn stand_back(mut self) {
+        if let Some(inner) = self.inner.take() {
+            inner.settle(HeadOutcome::Again);
         }
     }
 

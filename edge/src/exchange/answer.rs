@@ -92,8 +92,12 @@ impl Exchange {
         waiter: Waiter,
         outcome: CacheOutcome,
     ) -> Reply {
+        self.name_for_log();
         let now = self.shared.cache.clock.now();
         let mut headers = head.headers.clone();
+        if outcome == CacheOutcome::Miss {
+            headers.extend(head.omitted.clone());
+        }
         let collapsed = outcome == CacheOutcome::Collapsed;
         let provenance = Provenance {
             forward: Some(self.forward),
@@ -157,7 +161,8 @@ impl Exchange {
     }
 
     /// Fields that a response from the origin gets when it is not stored.
-    fn complete(&self, headers: &mut HeaderMap, provenance: &Provenance<'_>) {
+    fn complete(&mut self, headers: &mut HeaderMap, provenance: &Provenance<'_>) {
+        self.name_for_log();
         if !self.plan.site.keep_tags {
             fields::remove_edge_fields(headers);
         }
@@ -262,8 +267,17 @@ impl Exchange {
         assemble(status, headers, outgoing)
     }
 
+    /// Names the request for the log: what may fail must be told. (A hit cannot fail once its
+    /// bytes are in hand, and does not pay for this.)
+    fn name_for_log(&mut self) {
+        let (host, target) = (self.admitted.host().to_owned(), self.plan.target.to_string());
+        let journal = self.journal();
+        (journal.host, journal.target) = (host, target);
+    }
+
     /// A failure that nothing stands in for.
     pub(super) fn fail(&mut self, error: &Error) -> Reply {
+        self.name_for_log();
         let notice = Notice::from(error);
         let (status, mut headers, content) =
             synthetic::respond(notice, None, &self.admitted.headers);

@@ -25,7 +25,7 @@ use super::{Exchange, outbound};
 use crate::decide::Plan;
 use crate::filter::{Context, ResponseHead};
 use crate::node::{Shared, Worker, World};
-use crate::origin::{self, OriginReply, Outbound};
+use crate::origin::{self, OriginReply, Outbound, OutboundRequest};
 use crate::respond::fields;
 
 /// The answer that may not be stored, for the client that started the fetch.
@@ -110,6 +110,9 @@ impl Job {
         let requested = self.shared.cache.clock.now();
         let sent = permit.sending();
         let pool = Arc::clone(self.world.pool(&self.plan.site));
+        let has_fallback = base.as_ref().is_some_and(|(record, _)| {
+            self.shared.cache.stale_on_error(&self.request(sent), record)
+        });
         let request = outbound::request(
             (&self.plan, &pool),
             (Method::GET, host),
@@ -117,6 +120,7 @@ impl Job {
             Outbound::Empty,
             &mut self.context,
         );
+        let request = OutboundRequest { has_fallback, ..request };
         let interim = self.leader.as_ref().map(|leader| leader.interim.clone());
         let relay = |status, headers| {
             // Who is slow to take them, or gone, misses some: they are hints.
@@ -177,7 +181,8 @@ impl Job {
         let OriginReply { status, headers, body, .. } = reply;
         let length = http_body::Body::size_hint(&body).exact();
         let stored = self.stored_fields(&headers, &storable.omitted_fields, received);
-        match permit.storable(status, stored, length, storable, varied) {
+        let omitted = named(&headers, &storable.omitted_fields);
+        match permit.storable(status, (stored, omitted), length, storable, varied) {
             Ok(writer) => {
                 if let Err(error) = origin::fill::pump(writer, body).await {
                     tracing::debug!(
@@ -296,4 +301,15 @@ fn remembers(reason: NotStorable) -> bool {
         reason,
         NotStorable::Authorization | NotStorable::RequestNoStore | NotStorable::Method
     )
+}
+
+/// The fields with these names.
+fn named(headers: &HeaderMap, names: &[http::HeaderName]) -> HeaderMap {
+    let mut found = HeaderMap::new();
+    for name in names {
+        for value in headers.get_all(name) {
+            found.append(name, value.clone());
+        }
+    }
+    found
 }

@@ -48,5 +48,6 @@ pub(super) fn request(
         let names: Vec<_> = pool.origins().into_iter().map(|origin| origin.name).collect();
         preferred = plan.site.filters.choose_origin(context, &names);
     }
-    OutboundRequest { method, host, target: plan.target.clone(), headers, body, preferred }
+    let target = plan.target.clone();
+    OutboundRequest { method, host, target, headers, body, preferred, has_fallback: false }
 }
