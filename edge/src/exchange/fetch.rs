@@ -6,6 +6,7 @@
 //! fill, freshens what is stored, or — if it may not be stored — is handed to the one client
 //! that started the fetch.
 
+use std::cell::OnceCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -53,6 +54,8 @@ pub(super) struct Leader {
     pub(super) hand: Hand,
     /// Interim responses of the origin.
     pub(super) interim: mpsc::Sender<(StatusCode, HeaderMap)>,
+    /// Which origin was asked.
+    pub(super) origin: Rc<OnceCell<Arc<str>>>,
 }
 
 /// An error of the origin for which a stale response may stand in (RFC 5861 §4).
@@ -76,7 +79,7 @@ impl Job {
             host: exchange.admitted.host().to_owned(),
             headers: exchange.admitted.headers.clone(),
             outgoing: (outbound::host(&exchange.plan, &exchange.admitted), outgoing),
-            context: Context { client: exchange.context.client, ..Context::default() },
+            context: outbound::context(&exchange.context),
             base,
             leader,
         }
@@ -130,12 +133,14 @@ impl Job {
         let mut reply = match reply {
             Ok(reply) => reply,
             Err(failure) => {
+                self.tell_origin(failure.origin.as_ref());
                 tracing::debug!(cause = failure.error.cause.label(), "{}", failure.error.chain());
                 permit.failed(FailureCode(failure.error.cause.code()));
                 return None;
             }
         };
         let received = self.shared.cache.clock.now();
+        self.tell_origin(Some(&reply.origin));
         self.filter(&mut reply);
         match (read_reply(reply.status, &reply.headers, &conditional, &offered), &base) {
             (ValidationReply::NotModified { .. }, Some((record, loaded))) => {
@@ -283,6 +288,13 @@ impl Job {
         for filter in self.plan.site.filters.iter() {
             let mut head = ResponseHead { status: &mut reply.status, headers: &mut reply.headers };
             filter.origin_response(&mut self.context, &mut head);
+        }
+    }
+
+    /// For the journal of the client that started the fetch; a repeated request asks the same.
+    fn tell_origin(&self, origin: Option<&Arc<str>>) {
+        if let (Some(leader), Some(origin)) = (&self.leader, origin) {
+            let _known_already = leader.origin.set(Arc::clone(origin));
         }
     }
 
