@@ -153,9 +153,8 @@ impl Job {
             }
             (ValidationReply::Contradiction, _) if !conditional.is_empty() => return Some(permit),
             (ValidationReply::ServerError, Some(_)) => {
-                // Each waiter decides for itself whether the stale response may stand in.
                 self.hand(reply);
-                drop(permit);
+                permit.erred(true);
             }
             _ => self.fill(permit, reply, requested, received).await,
         }
@@ -171,12 +170,16 @@ impl Job {
     ) {
         let response =
             OriginResponse { status: reply.status, headers: &reply.headers, requested, received };
-        let storable = match storable(&self.plan.facts, &response, &self.plan.site.cache) {
+        let storable = storable(&self.plan.facts, &response, &self.plan.site.cache);
+        let storable = match storable.and_then(selectable) {
             Ok(storable) => self.bounded(storable, &reply.headers),
             Err(reason) => {
                 tracing::debug!(reason = reason.token(), "not storable");
+                let erred = is_origin_error(reply.status);
                 self.hand(reply);
-                if remembers(reason) {
+                if erred {
+                    permit.erred(false);
+                } else if remembers(reason) {
                     permit.not_storable();
                 }
                 return;
@@ -228,7 +231,7 @@ impl Job {
             received,
         };
         let freshened = freshen(&self.plan.facts, &base, &update, &self.plan.site.cache);
-        let Ok(storable) = freshened.storable else {
+        let Ok(storable) = freshened.storable.and_then(selectable) else {
             self.shared.cache.forget(record);
             return None;
         };
@@ -305,6 +308,13 @@ impl Job {
             let _gone = leader.hand.send(Box::new(reply));
         }
     }
+}
+
+/// A response that varies on what this node writes into each request (the client's address) fits
+/// no other request: what selects it is not in the request that a lookup sees.
+fn selectable(storable: Storable) -> Result<Storable, NotStorable> {
+    let ours = |name: &http::HeaderName| outbound::WRITTEN_PER_CLIENT.contains(&name.as_str());
+    if storable.vary.0.iter().any(ours) { Err(NotStorable::VaryStar) } else { Ok(storable) }
 }
 
 /// Reasons that speak of the URL; the others speak of this one request.
