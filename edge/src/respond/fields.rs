@@ -6,7 +6,6 @@
 //! once. Nothing here reads a clock.
 
 use std::cell::RefCell;
-use std::time::{Duration, UNIX_EPOCH};
 
 use http::Version;
 use http::header::{AGE, DATE, HeaderMap, HeaderName, HeaderValue, VIA};
@@ -58,13 +57,10 @@ pub fn date(unix_s: u64) -> HeaderValue {
     thread_local! {
         static LAST: RefCell<Option<(u64, HeaderValue)>> = const { RefCell::new(None) };
     }
-    // The last second of the year 9999: later dates cannot be written.
-    let unix_s = unix_s.min(253_402_300_799);
     LAST.with_borrow_mut(|last| match last {
         Some((second, value)) if *second == unix_s => value.clone(),
         _ => {
-            let text = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(unix_s));
-            let value = HeaderValue::try_from(text).expect("a date is visible ASCII");
+            let value = selvedge_cache::policy::date::format(unix_s);
             *last = Some((unix_s, value.clone()));
             value
         }
