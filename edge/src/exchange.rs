@@ -191,7 +191,7 @@ impl Exchanger {
             })
         })?;
         close::admitted(journal, &admitted);
-        let Some(site) = world.sites.find(admitted.host_name()) else {
+        let Some(site) = world.sites.find(admitted.host()) else {
             return Err(Refused::of(Cause::UnknownHost.into(), &admitted));
         };
         journal.site = site.index;
