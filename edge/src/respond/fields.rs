@@ -10,6 +10,8 @@ use std::cell::RefCell;
 use http::Version;
 use http::header::{AGE, DATE, HeaderMap, HeaderName, HeaderValue, VIA};
 
+use crate::admit::forwarded::via;
+
 /// Fields that an origin addresses to this edge: removed on the way out unless the site keeps
 /// them. `CDN-Cache-Control` is not among them: it speaks to every CDN on the path.
 pub static EDGE_FIELDS: [HeaderName; 5] = [
@@ -32,16 +34,6 @@ pub fn set_age(headers: &mut HeaderMap, age_s: u64) {
 /// came to us.
 pub fn add_via(headers: &mut HeaderMap, received: Version) {
     headers.append(VIA, via(received));
-}
-
-/// Our entry in `Via`, for requests and responses alike.
-pub const fn via(received: Version) -> HeaderValue {
-    match received {
-        Version::HTTP_09 | Version::HTTP_10 => HeaderValue::from_static("1.0 selvedge"),
-        Version::HTTP_2 => HeaderValue::from_static("2 selvedge"),
-        Version::HTTP_3 => HeaderValue::from_static("3 selvedge"),
-        _ => HeaderValue::from_static("1.1 selvedge"),
-    }
 }
 
 /// Adds `Date` if the response has none: the moment it was received (or made), in seconds since
@@ -112,7 +104,7 @@ mod tests {
         headers.insert(VIA, HeaderValue::from_static("1.1 parent"));
         add_via(&mut headers, Version::HTTP_2);
         let all: Vec<_> = headers.get_all(VIA).iter().collect();
-        assert_eq!(all, ["1.1 parent", "2 selvedge"]);
+        assert_eq!(all, ["1.1 parent", "2.0 selvedge"]);
     }
 
     #[test]
