@@ -304,7 +304,7 @@ impl Exchange {
 
     fn look(&mut self) -> Step {
         let mut found = self.shared.cache.lookup(&self.request());
-        self.forward = forward_of(&found.judgement);
+        self.forward = Forward::because(found.judgement.cause).unwrap_or(Forward::Stale);
         let judgement = found.judgement;
         let cause = judgement.cause.token();
         if let Verdict::Stale { refresh: true } = judgement.verdict
@@ -468,21 +468,6 @@ impl Exchange {
 
     fn journal(&mut self) -> &mut Journal {
         self.journal.as_mut().expect("the journal is there until the answer is handed over")
-    }
-}
-
-/// Why the cache asks the origin (RFC 9211 §2.2).
-fn forward_of(judgement: &Judgement) -> Forward {
-    use policy::Cause as Why;
-    match judgement.cause {
-        Why::Method => Forward::Method,
-        Why::RequestNoCache | Why::RequestMaxAge | Why::RequestMinFresh | Why::RequestBody => {
-            Forward::Request
-        }
-        Why::NothingStored | Why::HardPurged | Why::Invalidated | Why::HitForMiss => {
-            Forward::UriMiss
-        }
-        _ => Forward::Stale,
     }
 }
 
