@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, Method, Response, StatusCode};
-use selvedge_cache::cache::{Entry, Found, Request};
+use selvedge_cache::cache::{Admission, Entry, Found, Request};
 use selvedge_cache::directory::Record;
 use selvedge_cache::fill::{FailureCode, FillHead, HeadOutcome, Waiter};
 use selvedge_cache::invalidate::Watermark;
@@ -60,6 +60,9 @@ const LOOKS_MAX: u32 = 4;
 /// How long a request waits for a head that another request fetches, in milliseconds; then it
 /// goes to the origin alone.
 const WAIT_MS_MAX: u64 = 30_000;
+
+/// Why a request goes alone that waited for what turned out to be another's.
+const NOT_SHARED: &str = "NOT-SHARED";
 
 /// Interim responses that wait for a client; further ones are left out.
 const INTERIM_WAITING_MAX: usize = 8;
@@ -301,7 +304,7 @@ impl Exchange {
 
     fn look(&mut self) -> Step {
         let mut found = self.shared.cache.lookup(&self.request());
-        self.forward = forward_of(&found.judgement);
+        self.forward = Forward::because(found.judgement.cause).unwrap_or(Forward::Stale);
         let judgement = found.judgement;
         let cause = judgement.cause.token();
         if let Verdict::Stale { refresh: true } = judgement.verdict
@@ -375,26 +378,30 @@ impl Exchange {
             HeadOutcome::Head(head) if leads => {
                 Step::Fill(head, waiting.waiter, CacheOutcome::Miss)
             }
-            HeadOutcome::Head(head) if self.shared.cache.admits(&self.request(), &head) => {
-                Step::Fill(head, waiting.waiter, CacheOutcome::Collapsed)
+            HeadOutcome::Head(head) => {
+                let admission = self.shared.cache.admits(&self.request(), &head);
+                self.shared_or(admission, || {
+                    Step::Fill(head, waiting.waiter, CacheOutcome::Collapsed)
+                })
             }
-            // Purged since it was sent, or another variant.
-            HeadOutcome::Head(_) => Step::Look,
+            HeadOutcome::Validated(record) if leads => {
+                let judgement = self.judge(&record);
+                Step::Stored(record, judgement, CacheOutcome::Revalidated)
+            }
             HeadOutcome::Validated(record) => {
-                let mine = leads || self.shared.cache.admits_record(&self.request(), &record);
-                let outcome =
-                    if leads { CacheOutcome::Revalidated } else { CacheOutcome::Collapsed };
-                if mine {
-                    let judgement = self.judge(&record);
-                    Step::Stored(record, judgement, outcome)
-                } else {
-                    Step::Look
-                }
+                let admission = self.shared.cache.admits_record(&self.request(), &record);
+                let judgement = self.judge(&record);
+                self.shared_or(admission, || {
+                    Step::Stored(record, judgement, CacheOutcome::Collapsed)
+                })
             }
-            HeadOutcome::Released => {
+            HeadOutcome::Released | HeadOutcome::Erred => {
                 match waiting.lead.and_then(|mut lead| lead.handed.try_recv().ok()) {
                     Some(reply) => self.hand_or_stand_in(reply, waiting.base),
-                    None => Step::Pass("NOT-SHARED"),
+                    None if matches!(outcome, HeadOutcome::Erred) => {
+                        self.stand_in(waiting.base).unwrap_or(Step::Pass(NOT_SHARED))
+                    }
+                    None => Step::Pass(NOT_SHARED),
                 }
             }
             HeadOutcome::Failed(FailureCode(code)) => {
@@ -419,15 +426,26 @@ impl Exchange {
 
     /// The origin answered with an error: a stale response may stand in (RFC 5861 §4).
     fn hand_or_stand_in(&self, reply: Box<OriginReply>, base: Option<Box<Record>>) -> Step {
-        if fetch::is_origin_error(reply.status)
-            && let Some(base) =
-                base.filter(|b| self.shared.cache.stale_on_error(&self.request(), b))
-        {
-            let mut judgement = self.judge(&base);
-            judgement.verdict = Verdict::Stale { refresh: false };
-            return Step::Stored(base, judgement, CacheOutcome::Stale);
+        let stale = if fetch::is_origin_error(reply.status) { self.stand_in(base) } else { None };
+        stale.unwrap_or(Step::Hand(reply))
+    }
+
+    /// What is stored, if it may stand in for an error of the origin.
+    fn stand_in(&self, base: Option<Box<Record>>) -> Option<Step> {
+        let base = base.filter(|base| self.shared.cache.stale_on_error(&self.request(), base))?;
+        let mut judgement = self.judge(&base);
+        judgement.verdict = Verdict::Stale { refresh: false };
+        Some(Step::Stored(base, judgement, CacheOutcome::Stale))
+    }
+
+    /// The way on for a request that did not start the fetch it waited for.
+    fn shared_or(&self, admission: Admission, share: impl FnOnce() -> Step) -> Step {
+        match admission {
+            Admission::Share => share(),
+            // Purged since it was sent, or another variant.
+            Admission::Look => Step::Look,
+            Admission::Alone => Step::Pass(NOT_SHARED),
         }
-        Step::Hand(reply)
     }
 
     /// Whether a stale response may stand in for a failure: the origin's fault only.
@@ -450,21 +468,6 @@ impl Exchange {
 
     fn journal(&mut self) -> &mut Journal {
         self.journal.as_mut().expect("the journal is there until the answer is handed over")
-    }
-}
-
-/// Why the cache asks the origin (RFC 9211 §2.2).
-fn forward_of(judgement: &Judgement) -> Forward {
-    use policy::Cause as Why;
-    match judgement.cause {
-        Why::Method => Forward::Method,
-        Why::RequestNoCache | Why::RequestMaxAge | Why::RequestMinFresh | Why::RequestBody => {
-            Forward::Request
-        }
-        Why::NothingStored | Why::HardPurged | Why::Invalidated | Why::HitForMiss => {
-            Forward::UriMiss
-        }
-        _ => Forward::Stale,
     }
 }
 

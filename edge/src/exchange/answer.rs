@@ -7,6 +7,7 @@ use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use selvedge_cache::directory::Record;
 use selvedge_cache::fill::{FillHead, Waiter};
+use selvedge_cache::policy::validation::Stored;
 use selvedge_cache::policy::{Judgement, Verdict, flag};
 use selvedge_cache::reader::StoredReader;
 
@@ -37,8 +38,7 @@ impl Exchange {
         let shape = shape(
             &self.admitted.method,
             &self.admitted.headers,
-            status,
-            &headers,
+            &Stored { status, headers: &headers, received: record.fresh.received },
             Some(record.length),
         );
         let body = if self.admitted.method == Method::HEAD {
@@ -76,9 +76,9 @@ impl Exchange {
         };
         match shape {
             Shape::Full => read(0, record.length),
-            Shape::Partial { start, end } => read(*start, end + 1),
+            Shape::Partial(range) => read(range.first, range.last + 1),
             Shape::Parts(parts) => {
-                let parts = parts.iter().map(|part| read(part.start, part.end + 1));
+                let parts = parts.iter().map(|part| read(part.first, part.last + 1));
                 Some(Body::Sequence(parts.collect::<Option<_>>()?))
             }
             _ => Some(Body::Empty),
@@ -92,8 +92,12 @@ impl Exchange {
         waiter: Waiter,
         outcome: CacheOutcome,
     ) -> Reply {
+        self.name_for_log();
         let now = self.shared.cache.clock.now();
         let mut headers = head.headers.clone();
+        if outcome == CacheOutcome::Miss {
+            headers.extend(head.omitted.clone());
+        }
         let collapsed = outcome == CacheOutcome::Collapsed;
         let provenance = Provenance {
             forward: Some(self.forward),
@@ -111,13 +115,15 @@ impl Exchange {
         }
         add_cache_status(&mut headers, &provenance);
         let (method, asked) = (&self.admitted.method, &self.admitted.headers);
-        let shape = match shape(method, asked, head.status, &headers, head.length) {
+        let stored =
+            Stored { status: head.status, headers: &headers, received: head.fresh.received };
+        let shape = match shape(method, asked, &stored, head.length) {
             // Several parts of a body that still arrives would have to wait for the last of them.
             Shape::Parts(_) => Shape::Full,
             shape => shape,
         };
         let (from, to) = match shape {
-            Shape::Partial { start, end } => (start, Some(end + 1)),
+            Shape::Partial(range) => (range.first, Some(range.last + 1)),
             _ => (0, head.length),
         };
         let store = Arc::clone(&self.shared.cache.store);
@@ -146,8 +152,11 @@ impl Exchange {
         let shape = shape(
             &self.admitted.method,
             &self.admitted.headers,
-            reply.status,
-            &reply.headers,
+            &Stored {
+                status: reply.status,
+                headers: &reply.headers,
+                received: self.shared.cache.clock.now(),
+            },
             // Ranges of a body that is not stored would have to be cut out of a stream.
             None,
         );
@@ -157,7 +166,8 @@ impl Exchange {
     }
 
     /// Fields that a response from the origin gets when it is not stored.
-    fn complete(&self, headers: &mut HeaderMap, provenance: &Provenance<'_>) {
+    fn complete(&mut self, headers: &mut HeaderMap, provenance: &Provenance<'_>) {
+        self.name_for_log();
         if !self.plan.site.keep_tags {
             fields::remove_edge_fields(headers);
         }
@@ -263,8 +273,17 @@ impl Exchange {
         assemble(status, headers, outgoing)
     }
 
+    /// Names the request for the log: what may fail must be told. (A hit cannot fail once its
+    /// bytes are in hand, and does not pay for this.)
+    fn name_for_log(&mut self) {
+        let (host, target) = (self.admitted.host().to_owned(), self.plan.target.to_string());
+        let journal = self.journal();
+        (journal.host, journal.target) = (host, target);
+    }
+
     /// A failure that nothing stands in for.
     pub(super) fn fail(&mut self, error: &Error) -> Reply {
+        self.name_for_log();
         let notice = Notice::from(error);
         let (status, mut headers, content) =
             synthetic::respond(notice, None, &self.admitted.headers);

@@ -26,7 +26,7 @@ use super::{Exchange, outbound};
 use crate::decide::Plan;
 use crate::filter::{Context, ResponseHead};
 use crate::node::{Shared, Worker, World};
-use crate::origin::{self, OriginReply, Outbound};
+use crate::origin::{self, OriginReply, Outbound, OutboundRequest};
 use crate::respond::fields;
 
 /// The answer that may not be stored, for the client that started the fetch.
@@ -113,6 +113,9 @@ impl Job {
         let requested = self.shared.cache.clock.now();
         let sent = permit.sending();
         let pool = Arc::clone(self.world.pool(&self.plan.site));
+        let has_fallback = base.as_ref().is_some_and(|(record, _)| {
+            self.shared.cache.stale_on_error(&self.request(sent), record)
+        });
         let request = outbound::request(
             (&self.plan, &pool),
             (Method::GET, host),
@@ -120,6 +123,7 @@ impl Job {
             Outbound::Empty,
             &mut self.context,
         );
+        let request = OutboundRequest { has_fallback, ..request };
         let interim = self.leader.as_ref().map(|leader| leader.interim.clone());
         let relay = |status, headers| {
             // Who is slow to take them, or gone, misses some: they are hints.
@@ -149,9 +153,8 @@ impl Job {
             }
             (ValidationReply::Contradiction, _) if !conditional.is_empty() => return Some(permit),
             (ValidationReply::ServerError, Some(_)) => {
-                // Each waiter decides for itself whether the stale response may stand in.
                 self.hand(reply);
-                drop(permit);
+                permit.erred(true);
             }
             _ => self.fill(permit, reply, requested, received).await,
         }
@@ -167,12 +170,16 @@ impl Job {
     ) {
         let response =
             OriginResponse { status: reply.status, headers: &reply.headers, requested, received };
-        let storable = match storable(&self.plan.facts, &response, &self.plan.site.cache) {
+        let storable = storable(&self.plan.facts, &response, &self.plan.site.cache);
+        let storable = match storable.and_then(selectable) {
             Ok(storable) => self.bounded(storable, &reply.headers),
             Err(reason) => {
                 tracing::debug!(reason = reason.token(), "not storable");
+                let erred = is_origin_error(reply.status);
                 self.hand(reply);
-                if remembers(reason) {
+                if erred {
+                    permit.erred(false);
+                } else if remembers(reason) {
                     permit.not_storable();
                 }
                 return;
@@ -182,7 +189,8 @@ impl Job {
         let OriginReply { status, headers, body, .. } = reply;
         let length = http_body::Body::size_hint(&body).exact();
         let stored = self.stored_fields(&headers, &storable.omitted_fields, received);
-        match permit.storable(status, stored, length, storable, varied) {
+        let omitted = named(&headers, &storable.omitted_fields);
+        match permit.storable(status, (stored, omitted), length, storable, varied) {
             Ok(writer) => {
                 if let Err(error) = origin::fill::pump(writer, body).await {
                     tracing::debug!(
@@ -223,7 +231,7 @@ impl Job {
             received,
         };
         let freshened = freshen(&self.plan.facts, &base, &update, &self.plan.site.cache);
-        let Ok(storable) = freshened.storable else {
+        let Ok(storable) = freshened.storable.and_then(selectable) else {
             self.shared.cache.forget(record);
             return None;
         };
@@ -302,10 +310,28 @@ impl Job {
     }
 }
 
+/// A response that varies on what this node writes into each request (the client's address) fits
+/// no other request: what selects it is not in the request that a lookup sees.
+fn selectable(storable: Storable) -> Result<Storable, NotStorable> {
+    let ours = |name: &http::HeaderName| outbound::WRITTEN_PER_CLIENT.contains(&name.as_str());
+    if storable.vary.0.iter().any(ours) { Err(NotStorable::VaryStar) } else { Ok(storable) }
+}
+
 /// Reasons that speak of the URL; the others speak of this one request.
 fn remembers(reason: NotStorable) -> bool {
     !matches!(
         reason,
         NotStorable::Authorization | NotStorable::RequestNoStore | NotStorable::Method
     )
+}
+
+/// The fields with these names.
+fn named(headers: &HeaderMap, names: &[http::HeaderName]) -> HeaderMap {
+    let mut found = HeaderMap::new();
+    for name in names {
+        for value in headers.get_all(name) {
+            found.append(name, value.clone());
+        }
+    }
+    found
 }

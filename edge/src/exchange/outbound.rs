@@ -13,6 +13,9 @@ use crate::origin::{Outbound, OutboundRequest, Pool};
 /// Says that `Surrogate-Control` is understood (Edge Architecture Specification).
 const SURROGATE_CAPABILITY: HeaderName = HeaderName::from_static("surrogate-capability");
 
+/// Fields of a request to the origin that this node writes and that differ from client to client.
+pub(super) const WRITTEN_PER_CLIENT: [&str; 2] = ["forwarded", "x-forwarded-for"];
+
 /// The client's fields with ours added: who asked, by which way.
 pub(super) fn fields(admitted: &Admitted) -> HeaderMap {
     let mut headers = admitted.headers.clone();
@@ -54,5 +57,6 @@ pub(super) fn request(
         let names: Vec<_> = pool.origins().into_iter().map(|origin| origin.name).collect();
         preferred = plan.site.filters.choose_origin(context, &names);
     }
-    OutboundRequest { method, host, target: plan.target.clone(), headers, body, preferred }
+    let target = plan.target.clone();
+    OutboundRequest { method, host, target, headers, body, preferred, has_fallback: false }
 }
