@@ -299,3 +299,21 @@ fn no_request_that_was_taken_is_lost_by_a_stop() {
     }
     assert_eq!(edge.wait().code(), Some(0));
 }
+
+#[test]
+fn connections_that_wait_in_the_kernel_when_the_signal_comes_are_served() {
+    let origin = Origin::constant("x");
+    let mut edge = Edge::start(&["--origin", &origin.url(), "--workers", "2"]);
+    assert_eq!(edge.get("/").status, 200);
+    edge.signal("STOP");
+    let mut waiting: Vec<Client> = (0..600).map(|_| edge.client()).collect();
+    for client in &mut waiting {
+        client.send(b"GET / HTTP/1.1\r\nHost: test.example\r\n\r\n");
+    }
+    edge.signal("TERM");
+    edge.signal("CONT");
+    for client in &mut waiting {
+        assert_eq!(client.try_response(false).map_or(0, |answer| answer.status), 200);
+    }
+    assert_eq!(edge.wait().code(), Some(0));
+}
