@@ -65,6 +65,8 @@ pub struct World {
     pub sites: Sites,
     /// Pools by site.
     pub pools: HashMap<SiteIndex, Arc<Pool>>,
+    /// Whether any site has filters, which may read journals.
+    pub has_filters: bool,
 }
 
 impl World {

@@ -23,6 +23,8 @@ pub struct FillHead {
     pub status: StatusCode,
     /// Fields as they will be stored.
     pub headers: HeaderMap,
+    /// Fields that are not stored, because a directive names them: for the request that fetched.
+    pub omitted: HeaderMap,
     /// Length that the origin declared.
     pub length: Option<u64>,
     /// Watermark of the fetch.
@@ -46,8 +48,11 @@ pub enum HeadOutcome {
     Head(Arc<FillHead>),
     /// The origin confirmed what is stored (304): the record as it is now.
     Validated(Box<Record>),
-    /// Nothing that can be shared: look again, or go alone.
+    /// Nothing that can be shared: go alone.
     Released,
+    /// The origin answered with an error that is not shared: what is stored may stand in for it,
+    /// each request decides for itself (RFC 5861 §4); else it goes alone.
+    Erred,
     /// The fetch failed.
     Failed(FailureCode),
 }
@@ -178,7 +183,11 @@ impl State {
             // It came to nothing; it is about to leave the list.
             Some(_) => return false,
         };
-        admits(&Candidate { key, sent: self.sent, head })
+        if self.machine.ended() && !self.machine.complete() {
+            // It broke off; it is about to leave the list.
+            return false;
+        }
+        admits(&Candidate { key, sent: self.sent, head, starts_at: self.machine.starts_at() })
     }
 
     fn readers(&self) -> usize {

@@ -46,6 +46,7 @@ impl Exchange {
             if status == StatusCode::OK { "application/json" } else { "application/problem+json" };
         let kind = http::HeaderValue::from_static(kind);
         response.headers_mut().insert(http::header::CONTENT_TYPE, kind);
-        answer::synthetic(&self.shared, journal, response, false)
+        let watched = (self.plan.site.filters.clone(), std::mem::take(&mut self.context));
+        answer::synthetic(&self.shared, journal, response, false, watched)
     }
 }

@@ -73,7 +73,7 @@ impl Connections {
         mut on_interim: impl FnMut(StatusCode, HeaderMap),
     ) -> Result<OriginReply, OriginFailure> {
         let started = Instant::now();
-        let mut preferred = request.preferred;
+        let (mut preferred, has_fallback) = (request.preferred, request.has_fallback);
         let (template, mut content) = request.into_template();
         if template.method == http::Method::CONNECT {
             return Err(OriginFailure::unsent(Cause::Method.into()));
@@ -84,7 +84,8 @@ impl Connections {
         let mut last = None;
         loop {
             let may_risk = idempotent && content.as_ref().is_some_and(Outbound::is_empty);
-            let Some((index, trial)) = pool.pick(&tried, may_risk, preferred.take()) else {
+            let Some((index, trial)) = pool.pick(&tried, may_risk, preferred.take(), has_fallback)
+            else {
                 return Err(last.unwrap_or_else(|| OriginFailure::unsent(Cause::NoOrigin.into())));
             };
             tried.push(index);

@@ -212,6 +212,7 @@ pub(super) fn request(method: Method, body: Outbound) -> OutboundRequest {
         headers: HeaderMap::new(),
         body,
         preferred: None,
+        has_fallback: false,
     }
 }
 
