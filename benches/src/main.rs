@@ -18,7 +18,7 @@ mod origin;
 mod process;
 mod report;
 mod scenario;
-mod strace;
+mod syscalls;
 mod throttled;
 
 use std::process::ExitCode;

@@ -69,6 +69,7 @@ impl Server {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 match serde_json::from_str::<Value>(&line) {
                     Ok(line) if line["message"] == "ready" => drop(tell.send(line)),
+                    Ok(line) if line["level"] == "INFO" => {}
                     _ => eprintln!("  | {line}"),
                 }
             }

@@ -19,6 +19,7 @@
 //!
 //! Only this file and `node.rs` join folders.
 
+use std::cell::OnceCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +36,7 @@ use crate::accept::{Handler, Received};
 use crate::admit::{self, Admitted};
 use crate::decide::{Plan, Site};
 use crate::error::{Cause, Error};
-use crate::filter::{Action, Caching, Context, RequestHead};
+use crate::filter::{Action, Caching, Context};
 use crate::journal::{CacheOutcome, Journal};
 use crate::node::{Shared, Worker, World};
 use crate::origin::OriginReply;
@@ -45,6 +46,7 @@ use crate::respond::{self, Outgoing};
 mod answer;
 mod close;
 mod fetch;
+mod filtering;
 mod outbound;
 mod pass;
 mod purge;
@@ -127,6 +129,8 @@ struct Await {
 struct Lead {
     handed: oneshot::Receiver<Box<OriginReply>>,
     interim: mpsc::Receiver<(StatusCode, HeaderMap)>,
+    /// Which origin was asked, once that is known.
+    origin: Rc<OnceCell<Arc<str>>>,
 }
 
 /// One request under way.
@@ -149,19 +153,22 @@ impl Exchanger {
         // Taken before anything else: a purge that was acknowledged before this request arrived
         // is in force for it.
         let arrival = self.shared.cache.watermark();
-        let mut journal = close::journal(&received, &self.shared.telemetry);
         let world = self.shared.world.load_full();
+        // Copies of texts are made for readers only.
+        let is_read = self.shared.telemetry.wants_lines() || world.has_filters;
+        let mut journal = close::journal(&received, is_read);
         let (site, mut admitted) = match Self::admit(&world, received, &mut journal) {
             Ok(admitted) => admitted,
             Err(refused) => return answer::refused(&self.shared, journal, &refused),
         };
         let mut context = Context { client: admitted.client, ..Context::default() };
         if !site.filters.is_empty() {
-            match filter_request(&site, &mut context, &mut admitted).await {
+            match filtering::request(&site, &mut context, &mut admitted).await {
                 Ok(Action::Continue) => {}
                 Ok(Action::Respond(response)) => {
                     let is_head = admitted.method == Method::HEAD;
-                    return answer::synthetic(&self.shared, journal, response, is_head);
+                    let watched = (site.filters.clone(), context);
+                    return answer::synthetic(&self.shared, journal, response, is_head, watched);
                 }
                 Err(cause) => {
                     let refused = Refused::of(cause.into(), &admitted);
@@ -194,7 +201,7 @@ impl Exchanger {
             })
         })?;
         close::admitted(journal, &admitted);
-        let Some(site) = world.sites.find(admitted.host_name()) else {
+        let Some(site) = world.sites.find(admitted.host()) else {
             return Err(Refused::of(Cause::UnknownHost.into(), &admitted));
         };
         journal.site = site.index;
@@ -220,32 +227,6 @@ impl Refused {
             is_head: admitted.method == Method::HEAD,
         })
     }
-}
-
-/// Phases 1 and 2 of the filters; a changed target is normalised again.
-async fn filter_request(
-    site: &Site,
-    context: &mut Context,
-    admitted: &mut Admitted,
-) -> Result<Action, Cause> {
-    let (mut path, mut query) =
-        (admitted.path().to_owned(), admitted.query().map(ToOwned::to_owned));
-    let host = admitted.host().to_owned();
-    let mut head = RequestHead {
-        method: &admitted.method,
-        scheme: admitted.scheme,
-        host: &host,
-        path: &mut path,
-        query: &mut query,
-        headers: &mut admitted.headers,
-    };
-    if let Action::Respond(response) = site.filters.request(context, &mut head) {
-        return Ok(Action::Respond(response));
-    }
-    if path != admitted.path() || query.as_deref() != admitted.query() {
-        admitted.retarget(&path, query.as_deref())?;
-    }
-    Ok(site.filters.authorize(context, &admitted.headers).await)
 }
 
 impl Exchange {
@@ -323,7 +304,7 @@ impl Exchange {
 
     fn look(&mut self) -> Step {
         let mut found = self.shared.cache.lookup(&self.request());
-        self.forward = forward_of(&found.judgement);
+        self.forward = Forward::because(found.judgement.cause).unwrap_or(Forward::Stale);
         let judgement = found.judgement;
         let cause = judgement.cause.token();
         if let Verdict::Stale { refresh: true } = judgement.verdict
@@ -361,11 +342,12 @@ impl Exchange {
             Entry::Lead(permit, waiter) => {
                 let (hand, handed) = oneshot::channel();
                 let (hints, interim) = mpsc::channel(INTERIM_WAITING_MAX);
-                let leader = fetch::Leader { hand, interim: hints };
+                let origin = Rc::<OnceCell<Arc<str>>>::default();
+                let leader = fetch::Leader { hand, interim: hints, origin: Rc::clone(&origin) };
                 let base = found.record.map(Box::new);
                 let job = fetch::Job::new(self, base.clone(), Some(leader));
                 tokio::task::spawn_local(job.run(permit));
-                Step::Await(Await { waiter, lead: Some(Lead { handed, interim }), base })
+                Step::Await(Await { waiter, lead: Some(Lead { handed, interim, origin }), base })
             }
         }
     }
@@ -382,7 +364,9 @@ impl Exchange {
         let leads = waiting.lead.is_some();
         let outcome = if let Some(lead) = &mut waiting.lead {
             // The fetch has deadlines of its own.
-            self.head_with_hints(&mut waiting.waiter, lead).await
+            let outcome = self.head_with_hints(&mut waiting.waiter, lead).await;
+            self.journal().origin = lead.origin.get().cloned();
+            outcome
         } else {
             let limit = Duration::from_millis(WAIT_MS_MAX);
             match tokio::time::timeout(limit, waiting.waiter.head()).await {
@@ -484,21 +468,6 @@ impl Exchange {
 
     fn journal(&mut self) -> &mut Journal {
         self.journal.as_mut().expect("the journal is there until the answer is handed over")
-    }
-}
-
-/// Why the cache asks the origin (RFC 9211 §2.2).
-fn forward_of(judgement: &Judgement) -> Forward {
-    use policy::Cause as Why;
-    match judgement.cause {
-        Why::Method => Forward::Method,
-        Why::RequestNoCache | Why::RequestMaxAge | Why::RequestMinFresh | Why::RequestBody => {
-            Forward::Request
-        }
-        Why::NothingStored | Why::HardPurged | Why::Invalidated | Why::HitForMiss => {
-            Forward::UriMiss
-        }
-        _ => Forward::Stale,
     }
 }
 

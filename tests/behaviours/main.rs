@@ -1,36 +1,46 @@
 //! What the whole program does, seen from outside: a file per subject, the most basic first.
 
-mod admin;
+// The program: how it is started and told what to do.
 mod command_line;
-mod demo;
+mod reload;
+
+// A request comes in.
 mod filters;
 mod http1;
 mod http2;
 mod limits;
-mod origins;
 mod proxies;
-mod reload;
-mod telemetry;
 mod tls;
 
-// Real parts beside the node, from their packages.
+// What is stored, and who is given it.
+mod freshness;
+mod ranges;
+mod storing;
+mod validation;
+mod variants;
+
+// The origin: one question for many clients, answers that are late, broken or missing.
 mod broken;
 mod collapse;
-mod disk;
-mod freshness;
-mod invalidation;
 mod large;
+mod origins;
+mod stale;
+
+// Taking stored responses out again.
+mod invalidation;
+mod purge_races;
+mod purge_requests;
+mod purges;
+
+// Operating it.
+mod admin;
+mod disk;
 mod memory;
+mod restarts;
+mod telemetry;
+
+// Real parts beside the node, from their packages.
 mod parts_browser;
 mod parts_curl;
 mod parts_nginx;
 mod parts_prometheus;
-mod purge_races;
-mod purge_requests;
-mod purges;
-mod ranges;
-mod restarts;
-mod stale;
-mod storing;
-mod validation;
-mod variants;

@@ -4,7 +4,7 @@ use super::{HOT, Pair, cost_us, in_turn};
 use crate::args::Args;
 use crate::load::wrk;
 use crate::report::{Report, Spread};
-use crate::strace;
+use crate::syscalls;
 
 const CONNECTIONS: usize = 64;
 
@@ -33,17 +33,24 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Report> {
     report.goal("node / bare hyper, same round", ratio.show(""), ratio.median, 1.3);
 
     for (name, server) in [("bare hyper", bare), ("node", node)] {
-        let (requests, calls) =
-            strace::count(server, || wrk(server.plain, HOT, CONNECTIONS, args.seconds))?;
-        let each = calls.values().sum::<u64>() as f64 / requests as f64;
+        let (requests, calls, tool) =
+            syscalls::count(server, || wrk(server.plain, HOT, CONNECTIONS, args.seconds))?;
+        let each = syscalls::each(&calls, requests);
         let what = format!("{name}, system calls per response");
         if name == "node" {
             report.goal(&what, format!("{each:.3}"), each, 2.05);
         } else {
             report.row(&what, format!("{each:.3}"));
         }
-        report.note(format!("System calls, {name}: {}", strace::per_request(&calls, requests)));
+        report.note(format!(
+            "System calls ({tool}), {name}: {}",
+            syscalls::per_request(&calls, requests)
+        ));
     }
+    report.note(
+        "Calls that belong to a connection (accept4, epoll_ctl, setsockopt, close, shutdown) are \
+         listed and not in the sum.",
+    );
     report.row("lines that the access log lost", lost(node)?);
     anyhow::ensure!(pair.origin.requests() == 1, "the origin was asked during hits");
     Ok(report)

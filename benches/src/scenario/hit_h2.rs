@@ -4,7 +4,7 @@ use super::{HOT, Pair, cost_us, in_turn};
 use crate::args::Args;
 use crate::load::h2load;
 use crate::report::{Report, Spread};
-use crate::strace::{self, Calls};
+use crate::syscalls::{self, Calls};
 
 const CROWD: (usize, usize) = (10, 32);
 const ALONE: (usize, usize) = (1, 1);
@@ -56,7 +56,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Report> {
     report.row("lone stream, node / bare hyper", ratio.show(""));
 
     for (name, server) in [("bare hyper", bare), ("node", node)] {
-        let (load, calls) = strace::count(server, || h2load(address(server), HOT, CROWD, crowd))?;
+        let (load, calls, tool) =
+            syscalls::count(server, || h2load(address(server), HOT, CROWD, crowd))?;
         let each = writes(&calls) as f64 / load.requests as f64;
         let what = format!("{name}, writes per response");
         if name == "node" {
@@ -64,12 +65,15 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Report> {
         } else {
             report.row(&what, format!("{each:.3}"));
         }
-        report
-            .note(format!("System calls, {name}: {}", strace::per_request(&calls, load.requests)));
-        let (load, calls) = strace::count(server, || h2load(address(server), HOT, ALONE, 500))?;
         report.note(format!(
-            "System calls of a lone stream, {name}: {}",
-            strace::per_request(&calls, load.requests)
+            "System calls ({tool}), {name}: {}",
+            syscalls::per_request(&calls, load.requests)
+        ));
+        let (load, calls, tool) =
+            syscalls::count(server, || h2load(address(server), HOT, ALONE, 500))?;
+        report.note(format!(
+            "System calls of a lone stream ({tool}), {name}: {}",
+            syscalls::per_request(&calls, load.requests)
         ));
     }
     report.note(

@@ -4,7 +4,7 @@ use super::{HOT, Pair, cost_us, in_turn};
 use crate::args::Args;
 use crate::load::wrk;
 use crate::report::{Report, Spread};
-use crate::strace;
+use crate::syscalls;
 
 const CONNECTIONS: usize = 64;
 
@@ -36,10 +36,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Report> {
     report.row("node pass, CPU per response", Spread::of(rounds.iter().map(|r| r.1))?.show(" us"));
     let ratio = Spread::of(rounds.iter().map(|(bare, node)| node / bare))?;
     report.row("node pass / bare hyper hit, same round", ratio.show(""));
-    let (requests, calls) =
-        strace::count(node, || wrk(node.plain, "/pass", CONNECTIONS, args.seconds))?;
-    let each = calls.values().sum::<u64>() as f64 / requests as f64;
+    let (requests, calls, tool) =
+        syscalls::count(node, || wrk(node.plain, "/pass", CONNECTIONS, args.seconds))?;
+    let each = syscalls::each(&calls, requests);
     report.row("node pass, system calls per response", format!("{each:.3}"));
-    report.note(format!("System calls, pass: {}", strace::per_request(&calls, requests)));
+    report
+        .note(format!("System calls ({tool}), pass: {}", syscalls::per_request(&calls, requests)));
     Ok(report)
 }

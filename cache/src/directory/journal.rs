@@ -12,7 +12,7 @@
 //! whole, synced and renamed are older files removed.
 //!
 //! Not synced: batches (a directory that is a second old after a loss of power is as good as
-//! any, see [`mod@super::recover`]). Synced: snapshots, epochs, and the log at a clean stop.
+//! any, see `recover` beside this file). Synced: snapshots, epochs, and the log at a clean stop.
 
 use std::fs;
 use std::io;

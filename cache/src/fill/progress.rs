@@ -23,6 +23,8 @@ pub struct FillHead {
     pub status: StatusCode,
     /// Fields as they will be stored.
     pub headers: HeaderMap,
+    /// Fields that are not stored, because a directive names them: for the request that fetched.
+    pub omitted: HeaderMap,
     /// Length that the origin declared.
     pub length: Option<u64>,
     /// Watermark of the fetch.

@@ -61,12 +61,13 @@ impl FillPermit {
         self.sent
     }
 
-    /// The origin answered with a storable response: its body follows. `Err` gives the permit
+    /// The origin answered with a storable response: its body follows. `omitted` are fields that
+    /// only the request that fetched is given. `Err` gives the permit
     /// back when there is no memory for another fill (the request then goes on alone).
     pub fn storable(
         mut self,
         status: StatusCode,
-        headers: HeaderMap,
+        (headers, omitted): (HeaderMap, HeaderMap),
         length: Option<u64>,
         storable: Storable,
         varied: Option<Arc<Varied>>,
@@ -81,6 +82,7 @@ impl FillPermit {
         let head = Arc::new(FillHead {
             status,
             headers,
+            omitted,
             length,
             sent: self.sent,
             tags: storable.tags.into_boxed_slice(),

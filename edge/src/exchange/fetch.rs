@@ -6,6 +6,7 @@
 //! fill, freshens what is stored, or — if it may not be stored — is handed to the one client
 //! that started the fetch.
 
+use std::cell::OnceCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -25,7 +26,7 @@ use super::{Exchange, outbound};
 use crate::decide::Plan;
 use crate::filter::{Context, ResponseHead};
 use crate::node::{Shared, Worker, World};
-use crate::origin::{self, OriginReply, Outbound};
+use crate::origin::{self, OriginReply, Outbound, OutboundRequest};
 use crate::respond::fields;
 
 /// The answer that may not be stored, for the client that started the fetch.
@@ -53,6 +54,8 @@ pub(super) struct Leader {
     pub(super) hand: Hand,
     /// Interim responses of the origin.
     pub(super) interim: mpsc::Sender<(StatusCode, HeaderMap)>,
+    /// Which origin was asked.
+    pub(super) origin: Rc<OnceCell<Arc<str>>>,
 }
 
 /// An error of the origin for which a stale response may stand in (RFC 5861 §4).
@@ -76,7 +79,7 @@ impl Job {
             host: exchange.admitted.host().to_owned(),
             headers: exchange.admitted.headers.clone(),
             outgoing: (outbound::host(&exchange.plan, &exchange.admitted), outgoing),
-            context: Context { client: exchange.context.client, ..Context::default() },
+            context: outbound::context(&exchange.context),
             base,
             leader,
         }
@@ -110,6 +113,9 @@ impl Job {
         let requested = self.shared.cache.clock.now();
         let sent = permit.sending();
         let pool = Arc::clone(self.world.pool(&self.plan.site));
+        let has_fallback = base.as_ref().is_some_and(|(record, _)| {
+            self.shared.cache.stale_on_error(&self.request(sent), record)
+        });
         let request = outbound::request(
             (&self.plan, &pool),
             (Method::GET, host),
@@ -117,6 +123,7 @@ impl Job {
             Outbound::Empty,
             &mut self.context,
         );
+        let request = OutboundRequest { has_fallback, ..request };
         let interim = self.leader.as_ref().map(|leader| leader.interim.clone());
         let relay = |status, headers| {
             // Who is slow to take them, or gone, misses some: they are hints.
@@ -126,12 +133,14 @@ impl Job {
         let mut reply = match reply {
             Ok(reply) => reply,
             Err(failure) => {
+                self.tell_origin(failure.origin.as_ref());
                 tracing::debug!(cause = failure.error.cause.label(), "{}", failure.error.chain());
                 permit.failed(FailureCode(failure.error.cause.code()));
                 return None;
             }
         };
         let received = self.shared.cache.clock.now();
+        self.tell_origin(Some(&reply.origin));
         self.filter(&mut reply);
         match (read_reply(reply.status, &reply.headers, &conditional, &offered), &base) {
             (ValidationReply::NotModified { .. }, Some((record, loaded))) => {
@@ -180,7 +189,8 @@ impl Job {
         let OriginReply { status, headers, body, .. } = reply;
         let length = http_body::Body::size_hint(&body).exact();
         let stored = self.stored_fields(&headers, &storable.omitted_fields, received);
-        match permit.storable(status, stored, length, storable, varied) {
+        let omitted = named(&headers, &storable.omitted_fields);
+        match permit.storable(status, (stored, omitted), length, storable, varied) {
             Ok(writer) => {
                 if let Err(error) = origin::fill::pump(writer, body).await {
                     tracing::debug!(
@@ -284,6 +294,13 @@ impl Job {
         }
     }
 
+    /// For the journal of the client that started the fetch; a repeated request asks the same.
+    fn tell_origin(&self, origin: Option<&Arc<str>>) {
+        if let (Some(leader), Some(origin)) = (&self.leader, origin) {
+            let _known_already = leader.origin.set(Arc::clone(origin));
+        }
+    }
+
     /// Gives the answer to the client that started the fetch, if it is still there.
     fn hand(&mut self, reply: OriginReply) {
         if let Some(leader) = self.leader.take() {
@@ -306,4 +323,15 @@ fn remembers(reason: NotStorable) -> bool {
         reason,
         NotStorable::Authorization | NotStorable::RequestNoStore | NotStorable::Method
     )
+}
+
+/// The fields with these names.
+fn named(headers: &HeaderMap, names: &[http::HeaderName]) -> HeaderMap {
+    let mut found = HeaderMap::new();
+    for name in names {
+        for value in headers.get_all(name) {
+            found.append(name, value.clone());
+        }
+    }
+    found
 }

@@ -24,6 +24,12 @@ pub(super) fn fields(admitted: &Admitted) -> HeaderMap {
     headers
 }
 
+/// The filters' context for a part of the exchange that runs beside it: what the filters have
+/// noted so far, and from here on its own.
+pub(super) fn context(of: &Context) -> Context {
+    Context { client: of.client, state: of.state.clone() }
+}
+
 /// Takes away what would make the answer to a fill partial, or conditional on what the client has.
 pub(super) fn whole_and_unconditional(headers: &mut HeaderMap) {
     for name in [RANGE, IF_RANGE, IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE] {
@@ -51,5 +57,6 @@ pub(super) fn request(
         let names: Vec<_> = pool.origins().into_iter().map(|origin| origin.name).collect();
         preferred = plan.site.filters.choose_origin(context, &names);
     }
-    OutboundRequest { method, host, target: plan.target.clone(), headers, body, preferred }
+    let target = plan.target.clone();
+    OutboundRequest { method, host, target, headers, body, preferred, has_fallback: false }
 }

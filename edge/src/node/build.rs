@@ -89,7 +89,8 @@ pub fn world(
         trusted_proxies: config.node.trusted_proxies.networks.clone(),
         limits: config.limits.head,
     };
-    Ok(World { admission, sites: Sites::new(sites), pools })
+    let has_filters = !filters.is_empty();
+    Ok(World { admission, sites: Sites::new(sites), pools, has_filters })
 }
 
 fn options(site: &config::Site) -> Options {

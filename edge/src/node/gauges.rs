@@ -7,7 +7,7 @@ use selvedge_cache::store::{Health, Tier, TierStats};
 
 use super::Shared;
 use crate::origin::{OriginName, OriginObserver, OriginOutcome};
-use crate::telemetry::metrics::{self, Gauges, Metrics, OriginMetrics};
+use crate::telemetry::metrics::{Gauges, Metrics, OriginMetrics};
 
 /// Reads gauges from the running node.
 #[derive(Debug)]
@@ -58,12 +58,7 @@ impl Observer {
 impl OriginObserver for Observer {
     fn finished(&self, origin: OriginName<'_>, outcome: OriginOutcome) {
         if let Some(handles) = self.0.get(origin.index) {
-            handles.record(match outcome {
-                OriginOutcome::Ok => metrics::OriginOutcome::Ok,
-                OriginOutcome::ServerError => metrics::OriginOutcome::ServerError,
-                OriginOutcome::Failed(cause) => metrics::OriginOutcome::of_failure(cause),
-                OriginOutcome::Abandoned => metrics::OriginOutcome::Abandoned,
-            });
+            handles.record(outcome);
         }
     }
 

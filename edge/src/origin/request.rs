@@ -29,6 +29,9 @@ pub struct OutboundRequest {
     pub body: Outbound,
     /// The origin to try first, by its place in the pool; `None` leaves it to the balancer.
     pub preferred: Option<usize>,
+    /// A stale response can stand in for a failure: an origin that is known to be unwell is not
+    /// waited for, unless this request is its trial.
+    pub has_fallback: bool,
 }
 
 /// What all attempts have in common.
@@ -112,6 +115,7 @@ mod tests {
             headers: map,
             body,
             preferred: None,
+            has_fallback: false,
         }
         .into_template();
         let (upload, _) = Upload::new(content.expect("content"), Instant::now());

@@ -73,7 +73,7 @@ impl Connections {
         mut on_interim: impl FnMut(StatusCode, HeaderMap),
     ) -> Result<OriginReply, OriginFailure> {
         let started = Instant::now();
-        let mut preferred = request.preferred;
+        let (mut preferred, has_fallback) = (request.preferred, request.has_fallback);
         let (template, mut content) = request.into_template();
         if template.method == http::Method::CONNECT {
             return Err(OriginFailure::unsent(Cause::Method.into()));
@@ -84,7 +84,8 @@ impl Connections {
         let mut last = None;
         loop {
             let may_risk = idempotent && content.as_ref().is_some_and(Outbound::is_empty);
-            let Some((index, trial)) = pool.pick(&tried, may_risk, preferred.take()) else {
+            let Some((index, trial)) = pool.pick(&tried, may_risk, preferred.take(), has_fallback)
+            else {
                 return Err(last.unwrap_or_else(|| OriginFailure::unsent(Cause::NoOrigin.into())));
             };
             tried.push(index);
@@ -123,7 +124,7 @@ impl Connections {
                     fresh = true;
                     continue;
                 }
-                attempt.end(OriginOutcome::Failed(error.cause));
+                attempt.end(OriginOutcome::of_failure(error.cause));
                 let failure =
                     OriginFailure { error, stage, origin: Some(pool.origin(index).name.clone()) };
                 match decision {
@@ -182,11 +183,7 @@ impl Connections {
             let broken = Broken { error, stage: Stage::Answered, content: None };
             return Err(Box::new(Tripped { broken, reused, attempt }));
         }
-        let outcome = if parts.status.is_server_error() {
-            OriginOutcome::ServerError
-        } else {
-            OriginOutcome::Ok
-        };
+        let outcome = OriginOutcome::of_status(parts.status);
         attempt.answered(outcome);
         let whole_by = sent_at + wait(config.deadlines.whole_ms);
         let home = self.clone();

@@ -118,7 +118,8 @@ impl Demo {
             }
         });
         let guide = Box::new(move |plain: &str, admin: &str| {
-            let stage = Stage { plain: plain.to_owned(), admin: admin.to_owned(), origin };
+            let (plain, admin) = (plain.to_owned(), admin.to_owned());
+            let stage = Stage { plain, admin, origin, stays_up: !must_end };
             let guided = std::thread::Builder::new().name("demo-tour".to_owned());
             let life = move || {
                 let result = walk(&stage);

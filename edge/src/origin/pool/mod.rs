@@ -170,12 +170,14 @@ impl Pool {
     }
 
     /// Chooses an origin that this request has not tried; `true` beside it: as its trial.
-    /// A `preferred` origin is taken if it is well.
+    /// A `preferred` origin is taken if it is well. A request that `has_fallback` is given none
+    /// that is left alone.
     pub(super) fn pick(
         &self,
         tried: &[usize],
         may_risk: bool,
         preferred: Option<usize>,
+        has_fallback: bool,
     ) -> Option<(usize, bool)> {
         let now = self.now();
         if let Some(index) = preferred.filter(|index| !tried.contains(index))
@@ -197,6 +199,9 @@ impl Pool {
             .collect();
         loop {
             let index = self.balance.pick(&candidates, may_risk)?;
+            if has_fallback && candidates[index].standing == Standing::Ejected {
+                return None;
+            }
             if candidates[index].standing != Standing::TrialDue {
                 return Some((index, false));
             }

@@ -34,7 +34,7 @@ async fn a_clients_broken_upload_keeps_its_cause_and_is_no_mark_against_the_orig
         let upload = request(Method::PUT, body);
         assert_eq!(cause_of(&Connections::new(), &pool, upload).await, Cause::BodyTimeout);
         origin.played().await;
-        assert_eq!(notes.take(), ["0 body_timeout"]);
+        assert_eq!(notes.take(), ["0 abandoned"]);
         assert!(pool.origins()[0].healthy);
     })
     .await;
@@ -106,7 +106,7 @@ async fn content_that_is_gone_is_not_sent_again_even_where_the_method_would_allo
         let mut put = post("money");
         put.method = Method::PUT;
         assert_eq!(cause_of(&Connections::new(), &pool, put).await, Cause::OriginBroke);
-        assert_eq!(notes.take(), ["0 origin_broke"]);
+        assert_eq!(notes.take(), ["0 broken"]);
         breaking.played().await;
     })
     .await;

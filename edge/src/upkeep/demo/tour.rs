@@ -30,6 +30,8 @@ pub(super) struct Stage {
     pub(super) admin: String,
     /// The origin behind it.
     pub(super) origin: Origin,
+    /// It can be played with when the tour is over.
+    pub(super) stays_up: bool,
 }
 
 /// A tour under way, with a tally of the answers it got.
@@ -77,7 +79,7 @@ impl<'a> Tour<'a> {
 
     /// All of it.
     pub(super) async fn walk(mut self) -> Result<(), Failed> {
-        let Stage { plain, admin, origin } = self.stage;
+        let Stage { plain, admin, origin, .. } = self.stage;
         say("A caching edge node, and an origin behind it, both in this process:");
         say(&format!("  node    http://{plain}"));
         say(&format!("  admin   http://{admin}"));
@@ -230,11 +232,14 @@ impl<'a> Tour<'a> {
     fn farewell(&self) {
         let Stage { plain, admin, .. } = self.stage;
         let took = self.started.elapsed().as_secs_f64();
-        say(&format!(
-            "\nEverything held, in {took:.1} s. The node stays up; ctrl-c ends it. Try:\n"
-        ));
+        say(&format!("\nEverything held, in {took:.1} s."));
+        if !self.stage.stays_up {
+            return;
+        }
+        say("The node stays up; ctrl-c ends it. Try:\n");
         say(&format!("  curl -i http://{plain}/hello     # twice: stored, then a hit"));
-        say(&format!("  selvedge purge --admin {admin} --tag greeting"));
+        let program = std::env::args().next().unwrap_or_else(|| "selvedge".to_owned());
+        say(&format!("  {program} purge --admin {admin} --tag greeting"));
         say(&format!("  curl -i http://{plain}/hello     # stored again"));
         say(&format!("  curl http://{plain}/film         # two seconds, then at once"));
         say(&format!("  curl http://{admin}/metrics"));
