@@ -245,7 +245,9 @@ impl World {
         let length = self.origin.length;
         let declared = self.origin.length_lie.map(|lie| length.saturating_add_signed(lie as isize));
         let declared = declared.map(|declared| declared as u64);
-        let Ok(writer) = permit.storable(StatusCode::OK, fields, declared, storable, varied) else {
+        let Ok(writer) =
+            permit.storable(StatusCode::OK, (fields, HeaderMap::new()), declared, storable, varied)
+        else {
             return;
         };
         let bytes = content(self.ghost.bodies.len(), length);
