@@ -1,6 +1,5 @@
 use super::super::tests::record;
 use super::*;
-use crate::invalidate::Position;
 
 const LEDGER: LedgerId = LedgerId(9);
 const WALL_S: u64 = WALL_ORIGIN_S + 1_000 * WALL_EPOCH_S;
