@@ -14,7 +14,9 @@ use crate::fill::collapse::Candidate;
 use crate::fill::{FillHead, FillKey, FillPermit, Fills, HitForMiss, Join, Waiter};
 use crate::head::{self, StoredHead};
 use crate::invalidate::{Live, Local, PurgeState, Scope, ScopeHash, TargetScopes, Watermark};
-use crate::policy::{self, Cause, Judgement, Options, RequestFacts, Storable, Verdict};
+use crate::policy::{
+    self, Cause, Fresh, Judgement, Options, RequestFacts, Storable, Verdict, flag,
+};
 use crate::store::{CHUNK_BYTES, Health, Part, Presence, Store, StoreKey, Tier};
 use crate::variant;
 use crate::{CacheKey, Clock, Millis};
@@ -70,6 +72,8 @@ pub struct Found {
     pub record: Option<Record>,
     /// Hash of the selecting fields, for joining fills.
     selected: u64,
+    /// What is stored is good for one request at a time: to wait for another's is in vain.
+    solitary: bool,
 }
 
 /// A way on for a request that needs the origin.
@@ -83,6 +87,17 @@ pub enum Entry {
     Again,
     /// Go to the origin without the cache, for this reason.
     Alone(Cause),
+}
+
+/// What a request does with a response that it waited for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Admission {
+    /// It answers this request, too.
+    Share,
+    /// It does not, but something else may: look again.
+    Look,
+    /// It answers its own request only, and so would the next: go to the origin alone.
+    Alone,
 }
 
 /// A stored head, loaded.
@@ -149,12 +164,18 @@ impl Cache {
         let stored = record.as_ref().map(|record| (&record.fresh, record.stale_since));
         let judgement = policy::reuse::judge(request.facts, stored, &purges, now, request.options);
         let record = record.filter(|_| !purges.forbids());
-        Found { judgement, record, selected }
+        let solitary = record.as_ref().is_some_and(|record| is_solitary(&record.fresh));
+        if request.facts.authorization {
+            // What is fetched for one who is authorised is for those only, until its head says
+            // more: nobody else waits for it.
+            selected = selected.rotate_left(1) ^ AUTHORIZED;
+        }
+        Found { judgement, record, selected, solitary }
     }
 
     /// Which purges select a record.
     fn purges(&self, record: &Record, target: &TargetScopes<'_>) -> PurgeState {
-        let since = record.sent.max(record.checked);
+        let since = self.live.compared(record.sent, record.checked);
         let mut purges = self.live.check(target, &record.tags, since, record.validated.max(since));
         if record.tags_overflow && since < self.live.position() {
             // Tags that were not kept might be selected: the safe reading.
@@ -176,18 +197,24 @@ impl Cache {
             self.hit_for_miss.forget(request.key);
         }
         let key = FillKey { key: *request.key, selected: found.selected };
-        match self.fills.join(key, |fill| self.may_join(request, &key, fill)) {
+        match self.fills.join(key, |fill| self.may_join(request, found, fill)) {
             Join::Follow(waiter) => Entry::Follow(waiter),
             Join::Alone => Entry::Alone(Cause::NothingStored),
             Join::Lead(fill, waiter) => {
                 let permit = FillPermit::new(Arc::clone(self), fill, false);
                 // Between our lookup and the permit another fill may have been published.
-                let again = self.lookup(request).judgement.verdict;
-                if again == Verdict::Fresh && found.judgement.verdict != Verdict::Fresh {
-                    permit.stand_back();
-                    return Entry::Again;
+                let again = self.lookup(request);
+                match again.record {
+                    Some(record)
+                        if again.judgement.verdict == Verdict::Fresh
+                            && found.judgement.verdict != Verdict::Fresh =>
+                    {
+                        // Who joined meanwhile gets it, too.
+                        permit.validated(record);
+                        Entry::Again
+                    }
+                    _ => Entry::Lead(permit, waiter),
                 }
-                Entry::Lead(permit, waiter)
             }
         }
     }
@@ -199,39 +226,68 @@ impl Cache {
         found: &Found,
     ) -> Option<FillPermit> {
         let key = FillKey { key: *request.key, selected: found.selected };
-        let fill = self.fills.lead_quietly(key, |fill| self.may_join(request, &key, fill))?;
+        let fill = self.fills.lead_quietly(key, |fill| self.may_join(request, found, fill))?;
         Some(FillPermit::new(Arc::clone(self), fill, true))
     }
 
-    fn may_join(&self, request: &Request<'_>, key: &FillKey, fill: &Candidate<'_>) -> bool {
+    fn may_join(&self, request: &Request<'_>, found: &Found, fill: &Candidate<'_>) -> bool {
         if let Some(head) = fill.head {
-            return self.admits(request, head);
+            return self.shares(request.facts, request, &head.fresh)
+                && self.can_read_along(head, fill)
+                && self.admits(request, head) == Admission::Share;
         }
-        fill.key.selected == key.selected
+        !found.solitary
+            && fill.key.selected == found.selected
             && fill.sent.is_none_or(|sent| !self.selected_since(request, sent, &[], false))
     }
 
-    /// Whether a response that is being filled may answer this request: it fits the selecting
-    /// fields, nothing that the request must honour selects it since its fetch was sent, and its
-    /// body can be kept: of one that cannot, a slower reader would lose what a faster one left
-    /// behind.
-    pub fn admits(&self, request: &Request<'_>, head: &FillHead) -> bool {
-        if head.length.is_some_and(|length| !self.can_keep(length)) {
-            return false;
+    /// Whether a response that is being filled may answer a request that waited for its head: it
+    /// may be shared at all, its body can be kept (of one that cannot, a slower reader would lose
+    /// what a faster one left behind), it fits the selecting fields, and nothing that the request
+    /// must honour selects it since its fetch was sent.
+    pub fn admits(&self, request: &Request<'_>, head: &FillHead) -> Admission {
+        let keeps = head.length.is_none_or(|length| self.can_keep(length));
+        if !keeps || !self.shares(&having_waited(request.facts), request, &head.fresh) {
+            return Admission::Alone;
         }
-        let fits = head.varied.as_ref().is_none_or(|varied| {
-            variant::selected_hash(request.key, &varied.vary, request.headers) == varied.selected
-        });
-        fits && !self.selected_since(request, head.sent, &head.tags, head.tags_overflow)
+        if fits(request, head.varied.as_deref())
+            && !self.selected_since(request, head.sent, &head.tags, head.tags_overflow)
+        {
+            Admission::Share
+        } else {
+            Admission::Look
+        }
     }
 
     /// Whether a record that somebody else's validation yielded may answer this request.
-    pub fn admits_record(&self, request: &Request<'_>, record: &Record) -> bool {
-        let fits = record.varied.as_ref().is_none_or(|varied| {
-            variant::selected_hash(request.key, &varied.vary, request.headers) == varied.selected
-        });
+    pub fn admits_record(&self, request: &Request<'_>, record: &Record) -> Admission {
+        if !self.shares(&having_waited(request.facts), request, &record.fresh) {
+            return Admission::Alone;
+        }
         let purges = self.purges(record, &request.target);
-        fits && !purges.forbids() && purges.soft.is_none()
+        if fits(request, record.varied.as_deref()) && !purges.forbids() && purges.soft.is_none() {
+            Admission::Share
+        } else {
+            Admission::Look
+        }
+    }
+
+    /// Collapsing is reuse (RFC 9111 §4): only what could be answered from the store if it were
+    /// there already may answer somebody who did not ask for it. Not a response that must be
+    /// validated for each use (`no-cache`, no lifetime): it may be meant for one person.
+    fn shares(&self, facts: &RequestFacts, request: &Request<'_>, fresh: &Fresh) -> bool {
+        let stored = Some((fresh, Millis::MAX));
+        let now = self.clock.now();
+        let purges = PurgeState::default();
+        let judged = policy::reuse::judge(facts, stored, &purges, now, request.options);
+        matches!(judged.verdict, Verdict::Fresh | Verdict::Stale { .. })
+    }
+
+    /// Whether a late reader finds the beginning of the body: in the window of the fill, or in the
+    /// store.
+    fn can_read_along(&self, head: &FillHead, fill: &Candidate<'_>) -> bool {
+        let first = StoreKey { object: head.object, part: Part::Chunk(0) };
+        fill.starts_at == 0 || self.store.presence(first) != Presence::Absent
     }
 
     fn selected_since(
@@ -299,20 +355,21 @@ impl Cache {
         storable: Storable,
         sent: Watermark,
     ) -> Option<Record> {
-        if self.purges(base, &request.target).forbids() {
-            return None;
-        }
         let body: &[Bytes] = if base.inline { std::slice::from_ref(inline) } else { &[] };
         let (block, head_bytes) = head::encode(merged.status, &merged.headers, body)?;
         let head_id = self.next_object(&base.key);
         self.store.put(StoreKey { object: head_id, part: Part::Head }, block);
         let mut tags = base.tags.to_vec();
         tags.extend(storable.tags.iter().filter(|tag| !base.tags.contains(tag)));
+        let overflows = storable.tags_overflow && !base.tags_overflow;
+        // A tag that the response gained was never compared with the ledger.
+        let gained = tags.len() > base.tags.len() || overflows;
         let record = Record {
             head: head_id,
             body: if base.inline { head_id } else { base.body },
             varied: self.varied(request, &storable),
             fresh: storable.fresh,
+            checked: if gained { base.sent } else { base.checked },
             validated: sent.position.max(base.validated),
             stale_since: Millis::MAX,
             tags_overflow: base.tags_overflow || storable.tags_overflow,
@@ -320,9 +377,34 @@ impl Cache {
             head_bytes,
             ..base.clone()
         };
-        self.publish(record.clone());
+        // With the tags that it has now: a later 304 does not rehabilitate purged bytes.
+        if self.purges(&record, &request.target).forbids() || !self.replace(base, &record) {
+            self.store.forget(StoreKey { object: head_id, part: Part::Head });
+            return None;
+        }
         self.store.forget(StoreKey { object: base.head, part: Part::Head });
         Some(record)
+    }
+
+    /// Puts `record` in the place of `base`. `false` if the base is not stored any more: what took
+    /// its place may be newer than these bytes.
+    fn replace(&self, base: &Record, record: &Record) -> bool {
+        let same = |a: &Varied, b: &Varied| a.selected == b.selected;
+        let same_variant = match (&base.varied, &record.varied) {
+            (None, None) => true,
+            (Some(a), Some(b)) => same(a, b),
+            _ => false,
+        };
+        if same_variant {
+            let put = |stored: &mut Record| stored.clone_from(record);
+            return self.directory.amend(&base.key, base.head, put).is_some();
+        }
+        // The 304 changed what it varies on.
+        let was_stored = self.directory.forget(&base.key, base.head).is_some();
+        if was_stored {
+            self.publish(record.clone());
+        }
+        was_stored
     }
 
     /// **Invalidate**: an unsafe method succeeded on this URL (RFC 9111 §4.4).
@@ -389,6 +471,26 @@ impl Cache {
             Arc::new(Varied { vary, selected })
         })
     }
+}
+
+/// Told apart from every other selection of a key.
+const AUTHORIZED: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// Whether a response fits the selecting fields of a request.
+fn fits(request: &Request<'_>, varied: Option<&Varied>) -> bool {
+    varied.is_none_or(|varied| {
+        variant::selected_hash(request.key, &varied.vary, request.headers) == varied.selected
+    })
+}
+
+/// Whether every use needs a validation of its own, also right after one.
+const fn is_solitary(fresh: &Fresh) -> bool {
+    fresh.has(flag::NO_CACHE) || (fresh.lifetime_s == 0 && fresh.swr_s == 0)
+}
+
+/// A request that was there before the answer came: the answer is validated for it.
+fn having_waited(facts: &RequestFacts) -> RequestFacts {
+    RequestFacts { no_cache: false, ..*facts }
 }
 
 fn fold(hash: &[u8; 32]) -> u64 {

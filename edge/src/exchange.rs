@@ -19,12 +19,13 @@
 //!
 //! Only this file and `node.rs` join folders.
 
+use std::cell::OnceCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, Method, Response, StatusCode};
-use selvedge_cache::cache::{Entry, Found, Request};
+use selvedge_cache::cache::{Admission, Entry, Found, Request};
 use selvedge_cache::directory::Record;
 use selvedge_cache::fill::{FailureCode, FillHead, HeadOutcome, Waiter};
 use selvedge_cache::invalidate::Watermark;
@@ -35,7 +36,7 @@ use crate::accept::{Handler, Received};
 use crate::admit::{self, Admitted};
 use crate::decide::{Plan, Site};
 use crate::error::{Cause, Error};
-use crate::filter::{Action, Caching, Context, RequestHead};
+use crate::filter::{Action, Caching, Context};
 use crate::journal::{CacheOutcome, Journal};
 use crate::node::{Shared, Worker, World};
 use crate::origin::OriginReply;
@@ -45,6 +46,7 @@ use crate::respond::{self, Outgoing};
 mod answer;
 mod close;
 mod fetch;
+mod filtering;
 mod outbound;
 mod pass;
 mod purge;
@@ -58,6 +60,9 @@ const LOOKS_MAX: u32 = 4;
 /// How long a request waits for a head that another request fetches, in milliseconds; then it
 /// goes to the origin alone.
 const WAIT_MS_MAX: u64 = 30_000;
+
+/// Why a request goes alone that waited for what turned out to be another's.
+const NOT_SHARED: &str = "NOT-SHARED";
 
 /// Interim responses that wait for a client; further ones are left out.
 const INTERIM_WAITING_MAX: usize = 8;
@@ -124,6 +129,8 @@ struct Await {
 struct Lead {
     handed: oneshot::Receiver<Box<OriginReply>>,
     interim: mpsc::Receiver<(StatusCode, HeaderMap)>,
+    /// Which origin was asked, once that is known.
+    origin: Rc<OnceCell<Arc<str>>>,
 }
 
 /// One request under way.
@@ -146,19 +153,22 @@ impl Exchanger {
         // Taken before anything else: a purge that was acknowledged before this request arrived
         // is in force for it.
         let arrival = self.shared.cache.watermark();
-        let mut journal = close::journal(&received, &self.shared.telemetry);
         let world = self.shared.world.load_full();
+        // Copies of texts are made for readers only.
+        let is_read = self.shared.telemetry.wants_lines() || world.has_filters;
+        let mut journal = close::journal(&received, is_read);
         let (site, mut admitted) = match Self::admit(&world, received, &mut journal) {
             Ok(admitted) => admitted,
             Err(refused) => return answer::refused(&self.shared, journal, &refused),
         };
         let mut context = Context { client: admitted.client, ..Context::default() };
         if !site.filters.is_empty() {
-            match filter_request(&site, &mut context, &mut admitted).await {
+            match filtering::request(&site, &mut context, &mut admitted).await {
                 Ok(Action::Continue) => {}
                 Ok(Action::Respond(response)) => {
                     let is_head = admitted.method == Method::HEAD;
-                    return answer::synthetic(&self.shared, journal, response, is_head);
+                    let watched = (site.filters.clone(), context);
+                    return answer::synthetic(&self.shared, journal, response, is_head, watched);
                 }
                 Err(cause) => {
                     let refused = Refused::of(cause.into(), &admitted);
@@ -192,11 +202,11 @@ impl Exchanger {
         })?;
         close::admitted(journal, &admitted);
         let Some(site) = world.sites.find(admitted.host()) else {
-            return Err(Refused::of(Cause::UnknownHost.into(), &admitted));
+            return Err(Box::new(Refused::of(Cause::UnknownHost.into(), &admitted)));
         };
         journal.site = site.index;
         if admitted.content_length.is_some_and(|length| length > site.body_bytes_max) {
-            return Err(Refused::of(Cause::BodyTooLarge.into(), &admitted));
+            return Err(Box::new(Refused::of(Cause::BodyTooLarge.into(), &admitted)));
         }
         Ok((Arc::clone(site), admitted))
     }
@@ -210,39 +220,13 @@ struct Refused {
 }
 
 impl Refused {
-    fn of(error: Error, admitted: &Admitted) -> Box<Self> {
-        Box::new(Self {
+    fn of(error: Error, admitted: &Admitted) -> Self {
+        Self {
             error,
             accept: admitted.headers.get(http::header::ACCEPT).cloned(),
             is_head: admitted.method == Method::HEAD,
-        })
+        }
     }
-}
-
-/// Phases 1 and 2 of the filters; a changed target is normalised again.
-async fn filter_request(
-    site: &Site,
-    context: &mut Context,
-    admitted: &mut Admitted,
-) -> Result<Action, Cause> {
-    let (mut path, mut query) =
-        (admitted.path().to_owned(), admitted.query().map(ToOwned::to_owned));
-    let host = admitted.host().to_owned();
-    let mut head = RequestHead {
-        method: &admitted.method,
-        scheme: admitted.scheme,
-        host: &host,
-        path: &mut path,
-        query: &mut query,
-        headers: &mut admitted.headers,
-    };
-    if let Action::Respond(response) = site.filters.request(context, &mut head) {
-        return Ok(Action::Respond(response));
-    }
-    if path != admitted.path() || query.as_deref() != admitted.query() {
-        admitted.retarget(&path, query.as_deref())?;
-    }
-    Ok(site.filters.authorize(context, &admitted.headers).await)
 }
 
 impl Exchange {
@@ -320,7 +304,7 @@ impl Exchange {
 
     fn look(&mut self) -> Step {
         let mut found = self.shared.cache.lookup(&self.request());
-        self.forward = forward_of(&found.judgement);
+        self.forward = Forward::because(found.judgement.cause).unwrap_or(Forward::Stale);
         let judgement = found.judgement;
         let cause = judgement.cause.token();
         if let Verdict::Stale { refresh: true } = judgement.verdict
@@ -358,11 +342,12 @@ impl Exchange {
             Entry::Lead(permit, waiter) => {
                 let (hand, handed) = oneshot::channel();
                 let (hints, interim) = mpsc::channel(INTERIM_WAITING_MAX);
-                let leader = fetch::Leader { hand, interim: hints };
+                let origin = Rc::<OnceCell<Arc<str>>>::default();
+                let leader = fetch::Leader { hand, interim: hints, origin: Rc::clone(&origin) };
                 let base = found.record.map(Box::new);
                 let job = fetch::Job::new(self, base.clone(), Some(leader));
                 tokio::task::spawn_local(job.run(permit));
-                Step::Await(Await { waiter, lead: Some(Lead { handed, interim }), base })
+                Step::Await(Await { waiter, lead: Some(Lead { handed, interim, origin }), base })
             }
         }
     }
@@ -379,7 +364,9 @@ impl Exchange {
         let leads = waiting.lead.is_some();
         let outcome = if let Some(lead) = &mut waiting.lead {
             // The fetch has deadlines of its own.
-            self.head_with_hints(&mut waiting.waiter, lead).await
+            let outcome = self.head_with_hints(&mut waiting.waiter, lead).await;
+            self.journal().origin = lead.origin.get().cloned();
+            outcome
         } else {
             let limit = Duration::from_millis(WAIT_MS_MAX);
             match tokio::time::timeout(limit, waiting.waiter.head()).await {
@@ -391,26 +378,30 @@ impl Exchange {
             HeadOutcome::Head(head) if leads => {
                 Step::Fill(head, waiting.waiter, CacheOutcome::Miss)
             }
-            HeadOutcome::Head(head) if self.shared.cache.admits(&self.request(), &head) => {
-                Step::Fill(head, waiting.waiter, CacheOutcome::Collapsed)
+            HeadOutcome::Head(head) => {
+                let admission = self.shared.cache.admits(&self.request(), &head);
+                self.shared_or(admission, || {
+                    Step::Fill(head, waiting.waiter, CacheOutcome::Collapsed)
+                })
             }
-            // Purged since it was sent, or another variant; or stored meanwhile.
-            HeadOutcome::Head(_) | HeadOutcome::Again => Step::Look,
+            HeadOutcome::Validated(record) if leads => {
+                let judgement = self.judge(&record);
+                Step::Stored(record, judgement, CacheOutcome::Revalidated)
+            }
             HeadOutcome::Validated(record) => {
-                let mine = leads || self.shared.cache.admits_record(&self.request(), &record);
-                let outcome =
-                    if leads { CacheOutcome::Revalidated } else { CacheOutcome::Collapsed };
-                if mine {
-                    let judgement = self.judge(&record);
-                    Step::Stored(record, judgement, outcome)
-                } else {
-                    Step::Look
-                }
+                let admission = self.shared.cache.admits_record(&self.request(), &record);
+                let judgement = self.judge(&record);
+                self.shared_or(admission, || {
+                    Step::Stored(record, judgement, CacheOutcome::Collapsed)
+                })
             }
-            HeadOutcome::Released => {
+            HeadOutcome::Released | HeadOutcome::Erred => {
                 match waiting.lead.and_then(|mut lead| lead.handed.try_recv().ok()) {
                     Some(reply) => self.hand_or_stand_in(reply, waiting.base),
-                    None => Step::Pass("NOT-SHARED"),
+                    None if matches!(outcome, HeadOutcome::Erred) => {
+                        self.stand_in(waiting.base).unwrap_or(Step::Pass(NOT_SHARED))
+                    }
+                    None => Step::Pass(NOT_SHARED),
                 }
             }
             HeadOutcome::Failed(FailureCode(code)) => {
@@ -435,15 +426,26 @@ impl Exchange {
 
     /// The origin answered with an error: a stale response may stand in (RFC 5861 §4).
     fn hand_or_stand_in(&self, reply: Box<OriginReply>, base: Option<Box<Record>>) -> Step {
-        if fetch::is_origin_error(reply.status)
-            && let Some(base) =
-                base.filter(|b| self.shared.cache.stale_on_error(&self.request(), b))
-        {
-            let mut judgement = self.judge(&base);
-            judgement.verdict = Verdict::Stale { refresh: false };
-            return Step::Stored(base, judgement, CacheOutcome::Stale);
+        let stale = if fetch::is_origin_error(reply.status) { self.stand_in(base) } else { None };
+        stale.unwrap_or(Step::Hand(reply))
+    }
+
+    /// What is stored, if it may stand in for an error of the origin.
+    fn stand_in(&self, base: Option<Box<Record>>) -> Option<Step> {
+        let base = base.filter(|base| self.shared.cache.stale_on_error(&self.request(), base))?;
+        let mut judgement = self.judge(&base);
+        judgement.verdict = Verdict::Stale { refresh: false };
+        Some(Step::Stored(base, judgement, CacheOutcome::Stale))
+    }
+
+    /// The way on for a request that did not start the fetch it waited for.
+    fn shared_or(&self, admission: Admission, share: impl FnOnce() -> Step) -> Step {
+        match admission {
+            Admission::Share => share(),
+            // Purged since it was sent, or another variant.
+            Admission::Look => Step::Look,
+            Admission::Alone => Step::Pass(NOT_SHARED),
         }
-        Step::Hand(reply)
     }
 
     /// Whether a stale response may stand in for a failure: the origin's fault only.
@@ -466,21 +468,6 @@ impl Exchange {
 
     fn journal(&mut self) -> &mut Journal {
         self.journal.as_mut().expect("the journal is there until the answer is handed over")
-    }
-}
-
-/// Why the cache asks the origin (RFC 9211 §2.2).
-fn forward_of(judgement: &Judgement) -> Forward {
-    use policy::Cause as Why;
-    match judgement.cause {
-        Why::Method => Forward::Method,
-        Why::RequestNoCache | Why::RequestMaxAge | Why::RequestMinFresh | Why::RequestBody => {
-            Forward::Request
-        }
-        Why::NothingStored | Why::HardPurged | Why::Invalidated | Why::HitForMiss => {
-            Forward::UriMiss
-        }
-        _ => Forward::Stale,
     }
 }
 

@@ -3,10 +3,11 @@
 //! A request walks through the folders in the order they are listed, which is also alphabetical:
 //! [`accept`] → [`admit`] → [`decide`] → [`lookup`] → [`origin`] → [`respond`] → [`telemetry`].
 //! A folder imports only folders before it; [`exchange`] and [`node`] alone join them.
-//! [`error`], [`filter`] and [`journal`] are shared words that import no folder.
+//! [`error`], [`filter`], [`hop`] and [`journal`] are shared words that import no folder.
 
 pub mod error;
 pub mod filter;
+pub mod hop;
 pub mod journal;
 
 pub mod accept;

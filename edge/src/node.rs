@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use selvedge_cache::cache::Cache;
-use selvedge_purge_api::Ledger;
+use selvedge_cache::invalidate::Mode;
+use selvedge_purge_api::{Ledger, SelectorKind};
 
 use crate::admit;
 use crate::decide::{Site, Sites};
@@ -48,7 +49,7 @@ pub struct Shared {
 
 impl Shared {
     /// Counts a purge that did not come through the admin plane.
-    pub fn purged(&self, selector: &'static str, mode: &'static str, took: Duration, done: bool) {
+    pub fn purged(&self, selector: SelectorKind, mode: Mode, took: Duration, done: bool) {
         if done {
             upkeep::count_purge(&self.telemetry, selector, mode, took);
         }
@@ -64,6 +65,8 @@ pub struct World {
     pub sites: Sites,
     /// Pools by site.
     pub pools: HashMap<SiteIndex, Arc<Pool>>,
+    /// Whether any site has filters, which may read journals.
+    pub has_filters: bool,
 }
 
 impl World {

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::ledger::Entry;
 use crate::ledger::entry::Digest;
-use crate::selector::mode_name;
+use crate::selector::{SelectorKind, mode_name};
 
 /// Longest body of a purge, in bytes; 413 beyond.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -62,7 +62,7 @@ pub trait Estimate: Send + Sync {
 /// Hears of purges; counts them.
 pub trait PurgeWatch: Send + Sync {
     /// A purge is in force: kind of its selector, mode, and time since it was asked for.
-    fn purged(&self, selector: &'static str, mode: &'static str, took: Duration);
+    fn purged(&self, selector: SelectorKind, mode: Mode, took: Duration);
     /// A request was refused with this status.
     fn refused(&self, status: u16);
 }
@@ -72,7 +72,7 @@ pub trait PurgeWatch: Send + Sync {
 pub struct Unwatched;
 
 impl PurgeWatch for Unwatched {
-    fn purged(&self, _: &'static str, _: &'static str, _: Duration) {}
+    fn purged(&self, _: SelectorKind, _: Mode, _: Duration) {}
     fn refused(&self, _: u16) {}
 }
 

@@ -177,7 +177,7 @@ impl PurgeApi {
         let entry = NewEntry { accepted, mode, selector, who, idempotency_key };
         let done = self.ledger.append(entry).await.map_err(append_problem)?;
         if !done.repeated {
-            self.watch.purged(kind, mode_name(mode), started.elapsed());
+            self.watch.purged(kind, mode, started.elapsed());
         }
         let ledger = self.ledger.live().ledger();
         Ok(purged_json(ledger, done.position, &written, mode, done.repeated))

@@ -20,4 +20,4 @@ pub mod selector;
 
 pub use handlers::PurgeApi;
 pub use ledger::Ledger;
-pub use selector::{KeyRules, Selector};
+pub use selector::{KeyRules, Selector, SelectorKind};

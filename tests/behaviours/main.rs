@@ -2,7 +2,6 @@
 
 // The program: how it is started and told what to do.
 mod command_line;
-mod demo;
 mod reload;
 
 // A request comes in.

@@ -26,9 +26,12 @@ impl ConfigFile {
     /// # Panics
     /// When the disk is full.
     pub fn rewrite(&self, node: &str, rest: &str) {
-        let listen = if node.contains("listen =") { "" } else { "listen = [\"127.0.0.1:0\"]\n" };
-        let admin = if node.contains("admin =") { "" } else { "admin = \"127.0.0.1:0\"\n" };
-        let workers = if node.contains("workers =") { "" } else { "workers = 2\n" };
+        let missing = |key: &str, line: &'static str| {
+            if node.lines().any(|line| line.starts_with(key)) { "" } else { line }
+        };
+        let listen = missing("listen", "listen = [\"127.0.0.1:0\"]\n");
+        let admin = missing("admin", "admin = \"127.0.0.1:0\"\n");
+        let workers = missing("workers", "workers = 2\n");
         self.write(&format!("[node]\n{listen}{admin}{workers}{node}\n{rest}\n"));
     }
 

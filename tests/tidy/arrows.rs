@@ -10,7 +10,7 @@ use crate::{files, read, top};
 
 const ORDER: [&str; 9] =
     ["accept", "admit", "decide", "lookup", "origin", "respond", "telemetry", "tunnel", "upkeep"];
-const WORDS: [&str; 3] = ["error", "filter", "journal"];
+const WORDS: [&str; 4] = ["error", "filter", "hop", "journal"];
 const JOINERS: [&str; 2] = ["exchange", "node"];
 
 /// Names that a source text reaches by `crate::NAME`.

@@ -169,7 +169,8 @@ impl Directory {
     }
 
     /// Makes a record reachable. The variant with the same selecting fields is replaced unless
-    /// it was fetched later (its `sent` is higher) and `purged` says that it is still good.
+    /// it was fetched later (its `sent` is higher; among equals: its `local`, then when it was
+    /// received) and `purged` does not say that it is no good any more.
     pub fn publish(&self, record: Record, purged: impl FnOnce(&Record) -> bool) -> Published {
         self.change(ids::shard_of(&record.key), |shard, limit_bytes| {
             let mut freed = Freed::new();

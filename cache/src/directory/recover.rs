@@ -22,6 +22,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::codec::{self, Event, HEADER_BYTES, Header, Kind, Unreadable};
 use super::{Record, files, ids};
+use crate::Millis;
 use crate::invalidate::LedgerId;
 
 /// Damaged files kept for inspection; further ones are removed.
@@ -73,13 +74,26 @@ pub(super) fn recover_at(dir: &Path, ledger: LedgerId, wall_s: u64) -> io::Resul
     };
     let epoch = claim_epoch(dir, epoch_seen, wall_s)?;
     Ok(Recovered {
-        records: found.records.into_values().collect(),
+        records: found.records.into_values().map(|record| resumed(record, wall_s)).collect(),
         epoch,
         note,
         generation: found.generation,
         log: found.log,
         snapshot_bytes: found.snapshot_bytes,
     })
+}
+
+/// A record as this process may believe it.
+fn resumed(mut record: Record, wall_s: u64) -> Record {
+    // Compared with the ledger under the key rules of another process: compared anew.
+    record.checked = record.sent;
+    let now = Millis(wall_s.saturating_mul(1000).saturating_add(999));
+    if record.fresh.received > now {
+        // The wall clock went back in between: its age cannot be told, so it counts as stale.
+        record.fresh.received = now;
+        record.stale_since = Millis(0);
+    }
+    record
 }
 
 /// Why the files are not used.

@@ -99,7 +99,9 @@ impl Shard {
         let mut outcome = Outcome::Added;
         let mut goes = NONE;
         if let Some((slot, stored)) = same {
-            if stored.sent > record.sent && !purged(stored) {
+            // Among fetches of one position the one that was answered last tells best.
+            let order = |record: &Record| (record.sent, record.local, record.fresh.received);
+            if order(stored) > order(&record) && !purged(stored) {
                 freed.push(record);
                 return Outcome::Refused;
             }

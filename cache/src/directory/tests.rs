@@ -29,7 +29,7 @@ pub(super) fn record(seed: u64, head: u64) -> Record {
             status: 200,
         },
         sent: Position(1),
-        checked: Position(2),
+        checked: Position(1),
         validated: Position(3),
         local: 0,
         stale_since: Millis::MAX,
@@ -76,6 +76,10 @@ fn a_later_fetch_replaces_and_an_earlier_one_is_refused_unless_the_stored_one_is
     assert_eq!((equal.outcome, equal.freed[0].head), (Outcome::Replaced, 1));
     let earlier = directory.publish(sent(3, 4), never);
     assert_eq!((earlier.outcome, earlier.freed[0].head), (Outcome::Refused, 3));
+    let mut older = sent(6, 5);
+    older.fresh.received = Millis(999);
+    let older = directory.publish(older, never);
+    assert_eq!((older.outcome, older.freed[0].head), (Outcome::Refused, 6));
     let purged = directory.publish(sent(4, 4), |stored| stored.head == 2);
     assert_eq!((purged.outcome, purged.freed[0].head), (Outcome::Replaced, 2));
     assert_eq!(directory.len(), 1);

@@ -17,6 +17,10 @@ const SLOTS: usize = 32_768;
 /// How long a key stays uncacheable without being asked again, in milliseconds.
 pub const REMEMBER_MS: u64 = 10_000;
 
+/// The same after an error of the origin, in milliseconds: it may be over in a moment, and what it
+/// answers then should be stored.
+pub const REMEMBER_ERROR_MS: u64 = 1_000;
+
 /// Keys whose last response was not storable.
 #[derive(Debug)]
 pub struct HitForMiss {
@@ -37,13 +41,13 @@ impl Default for HitForMiss {
 }
 
 impl HitForMiss {
-    /// Remembers that a response for `key`, fetched under `position`, was not storable.
-    pub fn remember(&self, key: &CacheKey, position: Position, now: Millis) {
+    /// Remembers until then that a response for `key`, fetched under `position`, was not storable.
+    pub fn remember(&self, key: &CacheKey, position: Position, until: Millis) {
         let (slot, tag) = self.slot(key);
         slot.until.store(0, Ordering::Release);
         slot.tag.store(tag, Ordering::Release);
         slot.position.store(position.0, Ordering::Release);
-        slot.until.store(now.plus_ms(REMEMBER_MS).0, Ordering::Release);
+        slot.until.store(until.0, Ordering::Release);
     }
 
     /// The position under which `key` turned out uncacheable, if that is still remembered. The
@@ -76,11 +80,11 @@ mod tests {
     fn a_key_is_remembered_for_a_while_and_can_be_forgotten() {
         let memory = HitForMiss::default();
         let (key, other) = (CacheKey([1; 32]), CacheKey([2; 32]));
-        memory.remember(&key, Position(4), Millis(1));
+        memory.remember(&key, Position(4), Millis(1 + REMEMBER_MS));
         assert_eq!(memory.recall(&key, Millis(2)), Some(Position(4)));
         assert_eq!(memory.recall(&other, Millis(2)), None);
         assert_eq!(memory.recall(&key, Millis(1 + REMEMBER_MS)), None);
-        memory.remember(&key, Position(4), Millis(1));
+        memory.remember(&key, Position(4), Millis(1 + REMEMBER_MS));
         memory.forget(&key);
         assert_eq!(memory.recall(&key, Millis(2)), None);
     }

@@ -43,6 +43,8 @@ pub struct Candidate<'a> {
     pub sent: Option<Watermark>,
     /// Set once the head arrived.
     pub head: Option<&'a FillHead>,
+    /// Number of the first body chunk that is still in its window.
+    pub starts_at: u32,
 }
 
 /// The right to fetch, or a place in the queue.

@@ -50,8 +50,9 @@ pub enum HeadOutcome {
     Validated(Box<Record>),
     /// Nothing that can be shared: go alone.
     Released,
-    /// The fetch was not needed: look again.
-    Again,
+    /// The origin answered with an error that is not shared: what is stored may stand in for it,
+    /// each request decides for itself (RFC 5861 §4); else it goes alone.
+    Erred,
     /// The fetch failed.
     Failed(FailureCode),
 }
@@ -182,7 +183,11 @@ impl State {
             // It came to nothing; it is about to leave the list.
             Some(_) => return false,
         };
-        admits(&Candidate { key, sent: self.sent, head })
+        if self.machine.ended() && !self.machine.complete() {
+            // It broke off; it is about to leave the list.
+            return false;
+        }
+        admits(&Candidate { key, sent: self.sent, head, starts_at: self.machine.starts_at() })
     }
 
     fn readers(&self) -> usize {

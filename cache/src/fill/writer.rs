@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
 use super::FailureCode;
+use super::abandon::{REMEMBER_ERROR_MS, REMEMBER_MS};
 use super::machine::WINDOW_CHUNKS;
 use super::progress::{Fill, FillHead, HeadOutcome};
 use crate::Millis;
@@ -93,8 +94,7 @@ impl FillPermit {
         let key = inner.fill.key().key;
         if length.is_some_and(|length| !inner.cache.can_keep(length)) {
             // Only the request that started it can read it along: the others need not wait.
-            let now = inner.cache.clock.now();
-            inner.cache.hit_for_miss.remember(&key, self.sent.position, now);
+            inner.remember(self.sent, REMEMBER_MS);
         } else {
             inner.cache.hit_for_miss.forget(&key);
         }
@@ -107,9 +107,19 @@ impl FillPermit {
     /// for the key do not wait at all.
     pub fn not_storable(mut self) {
         if let Some(inner) = self.inner.take() {
-            let now = inner.cache.clock.now();
-            inner.cache.hit_for_miss.remember(&inner.fill.key().key, self.sent.position, now);
+            inner.remember(self.sent, REMEMBER_MS);
             inner.settle(HeadOutcome::Released);
+        }
+    }
+
+    /// The origin answered with an error. That speaks of the moment, not of the URL: it is
+    /// remembered for a moment only, and not at all while something stored may stand in.
+    pub fn erred(mut self, may_stand_in: bool) {
+        if let Some(inner) = self.inner.take() {
+            if !may_stand_in {
+                inner.remember(self.sent, REMEMBER_ERROR_MS);
+            }
+            inner.settle(HeadOutcome::Erred);
         }
     }
 
@@ -117,13 +127,6 @@ impl FillPermit {
     pub fn validated(mut self, record: Record) {
         if let Some(inner) = self.inner.take() {
             inner.settle(HeadOutcome::Validated(Box::new(record)));
-        }
-    }
-
-    /// The response was stored meanwhile: those who joined look again.
-    pub fn stand_back(mut self) {
-        if let Some(inner) = self.inner.take() {
-            inner.settle(HeadOutcome::Again);
         }
     }
 
@@ -136,6 +139,11 @@ impl FillPermit {
 }
 
 impl Inner {
+    fn remember(&self, sent: Watermark, for_ms: u64) {
+        let until = self.cache.clock.now().plus_ms(for_ms);
+        self.cache.hit_for_miss.remember(&self.fill.key().key, sent.position, until);
+    }
+
     /// Off the list first: who is woken and looks again must not find this fill.
     fn settle(&self, outcome: HeadOutcome) {
         self.cache.fills.remove(&self.fill);
@@ -297,8 +305,9 @@ impl FillWriter {
     }
 
     fn break_off(inner: &Inner, code: FailureCode) {
-        inner.fill.advance(|machine| machine.fail(code));
+        // Off the list first: nobody joins what has broken off.
         inner.cache.fills.remove(&inner.fill);
+        inner.fill.advance(|machine| machine.fail(code));
     }
 }
 

@@ -47,6 +47,8 @@ pub struct Live {
     in_force: AtomicU64,
     /// Everything at or below is answered by this position alone (entries were compacted away).
     floor: AtomicU64,
+    /// Comparisons made at or below this position are void: entries select more than they did.
+    rederived: AtomicU64,
     shards: [RwLock<HashMap<u64, Marks, foldhash::fast::RandomState>>; SHARDS],
 }
 
@@ -58,6 +60,7 @@ impl Live {
             ledger,
             in_force: AtomicU64::new(floor.0),
             floor: AtomicU64::new(floor.0),
+            rederived: AtomicU64::new(0),
             shards: std::array::from_fn(|_| RwLock::default()),
         }
     }
@@ -96,18 +99,44 @@ impl Live {
     /// is in doubt whether it reached stable storage. More may be selected than was
     /// acknowledged, never less; no fetch gets a watermark that counts on the entry.
     pub fn select(&self, entry: &Invalidation) {
+        self.mark(entry);
+    }
+
+    /// Puts an entry in force once more, because other key rules derive other scopes from its
+    /// selector. Responses that were compared with it under the old scopes are compared anew.
+    pub fn rederive(&self, entry: &Invalidation) {
+        if self.mark(entry) {
+            self.rederived.fetch_max(self.position().0, Ordering::AcqRel);
+        }
+        self.in_force.fetch_max(entry.position.0, Ordering::AcqRel);
+    }
+
+    /// The position from which a response need be compared: that of its last comparison, or of
+    /// its fetch if the rules changed since.
+    pub fn compared(&self, sent: Position, checked: Position) -> Position {
+        if checked.0 > self.rederived.load(Ordering::Acquire) { sent.max(checked) } else { sent }
+    }
+
+    /// Raises the marks of the scopes; whether one of them moved.
+    fn mark(&self, entry: &Invalidation) -> bool {
+        let mut moved = false;
         for scope in &entry.scopes {
             let mut shard = self.shard(*scope).write();
             let marks = shard.entry(scope.0).or_default();
             match entry.mode {
-                Mode::Hard => marks.hard = marks.hard.max(entry.position),
+                Mode::Hard => {
+                    moved |= entry.position > marks.hard;
+                    marks.hard = marks.hard.max(entry.position);
+                }
                 Mode::Soft if entry.position > marks.soft => {
+                    moved = true;
                     marks.soft = entry.position;
                     marks.soft_accepted = entry.accepted;
                 }
                 Mode::Soft => {}
             }
         }
+        moved
     }
 
     /// How many scopes the map holds.
@@ -191,6 +220,21 @@ mod tests {
         let state = live.check(&target("/a"), &[tag_hash("t")], Position(0), Position(0));
         assert_eq!(state.hard, Some(Position(1)));
         assert_eq!(state.soft, Some((Position(2), Millis(20))));
+    }
+
+    #[test]
+    fn comparisons_under_old_rules_are_void_once_an_entry_selects_more() {
+        let live = Live::new(LedgerId(1), Position(0));
+        live.apply(&entry(Scope::Url("h", "/a", Some("utm=1")), Mode::Hard, 1));
+        assert_eq!(live.compared(Position(0), Position(1)), Position(1));
+        // The same scopes again change nothing.
+        live.rederive(&entry(Scope::Url("h", "/a", Some("utm=1")), Mode::Hard, 1));
+        assert_eq!(live.compared(Position(0), Position(1)), Position(1));
+        live.rederive(&entry(Scope::Url("h", "/a", None), Mode::Hard, 1));
+        let since = live.compared(Position(0), Position(1));
+        assert_eq!(live.check(&target("/a"), &[], since, since).hard, Some(Position(1)));
+        live.apply(&entry(Scope::Tag("t"), Mode::Hard, 2));
+        assert_eq!(live.compared(Position(0), Position(2)), Position(2));
     }
 
     #[test]

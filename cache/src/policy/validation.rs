@@ -1,10 +1,11 @@
 //! Validators: asking the origin whether a stored response still holds (RFC 9111 §4.3), reading
 //! its answer, and answering a client's own conditions from the store (RFC 9110 §13).
 //!
-//! Only a well-formed entity tag is a validator; an unquoted one is passed on as it came and
-//! compared with nothing. Conditions that only an origin may refuse (`If-Match`,
-//! `If-Unmodified-Since`) are answered here when they hold and forwarded when they do not, so
-//! that a 412 always comes from the origin.
+//! Only a well-formed entity tag is a validator; a malformed one is passed on as it came, never
+//! sent to ask with, and good for one thing: a client that gives back the same bytes in
+//! `If-None-Match` has what we have. A cache may ignore `If-Match` and `If-Unmodified-Since`
+//! (RFC 9110 §13.1.1, §13.1.4); but who sends them with a range must not get bytes of another
+//! version, so they are heeded.
 
 use http::header::{
     AsHeaderName, ETAG, HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_MODIFIED_SINCE,
@@ -67,8 +68,8 @@ impl<'a> EntityTag<'a> {
     }
 }
 
-/// Whether any tag in the lines of a list field satisfies `wanted`. `*` alone satisfies always.
-/// Members that are no entity tags match nothing.
+/// Whether any tag in the lines of a list field satisfies `wanted`. `*` alone satisfies always: it
+/// is "any current representation". Members that are no entity tags match nothing.
 fn any_tag(
     headers: &HeaderMap,
     name: &HeaderName,
@@ -92,6 +93,18 @@ fn any_tag(
         }
         false
     })
+}
+
+/// Whether a client gives back, byte by byte, the tag of an origin that forgets the quotes.
+fn same_malformed_tag(request: &HeaderMap, response: &HeaderMap) -> bool {
+    let Some(held) = sole(response, ETAG).map(|tag| tag.as_bytes().trim_ascii()) else {
+        return false;
+    };
+    let mut members = request
+        .get_all(IF_NONE_MATCH)
+        .iter()
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii));
+    !held.is_empty() && members.any(|member| member == held)
 }
 
 // === Asking the origin ===
@@ -122,7 +135,7 @@ impl Conditional {
             }
         };
         let if_modified_since = match heads {
-            [one] => single_date(one, LAST_MODIFIED).cloned(),
+            [one] => sole(one, LAST_MODIFIED).filter(|date| date::parse(date).is_some()).cloned(),
             _ => None,
         };
         Self { if_none_match, if_modified_since }
@@ -223,8 +236,8 @@ pub enum Precondition {
     Proceed,
     /// Answer 304.
     NotModified,
-    /// Only the origin may refuse it: forward the request unchanged, outside the cache.
-    Forward,
+    /// Answer 412.
+    Failed,
 }
 
 /// Evaluates a client's conditions in the order of RFC 9110 §13.2.2. For GET and HEAD only.
@@ -233,34 +246,29 @@ pub fn evaluate(method: &Method, request: &HeaderMap, stored: &Stored<'_>) -> Pr
     if !stored.status.is_success() || !matches!(*method, Method::GET | Method::HEAD) {
         return Precondition::Proceed;
     }
-    if !origin_conditions_hold(request, stored) {
-        return Precondition::Forward;
+    if !guards_hold(request, stored) {
+        return Precondition::Failed;
     }
     let same = if request.contains_key(IF_NONE_MATCH) {
         // §13.1.3: `If-Modified-Since` is not looked at beside it.
         let etag = EntityTag::of_head(stored.headers);
         any_tag(request, &IF_NONE_MATCH, |tag| etag.is_some_and(|etag| tag.weak_eq(&etag)))
+            || (etag.is_none() && same_malformed_tag(request, stored.headers))
     } else {
-        match single_date(request, IF_MODIFIED_SINCE).and_then(date::parse) {
-            Some(since) => last_changed(stored) <= since,
-            None => false,
-        }
+        sole_date(request, IF_MODIFIED_SINCE).is_some_and(|since| last_changed(stored) <= since)
     };
     if same { Precondition::NotModified } else { Precondition::Proceed }
 }
 
-/// `If-Match` by strong comparison, else `If-Unmodified-Since` (RFC 9110 §13.1.1, §13.1.4).
-fn origin_conditions_hold(request: &HeaderMap, stored: &Stored<'_>) -> bool {
+/// `If-Match` by strong comparison, else `If-Unmodified-Since`, which is to be ignored where no
+/// modification date is known (RFC 9110 §13.1.1, §13.1.4).
+fn guards_hold(request: &HeaderMap, stored: &Stored<'_>) -> bool {
     if request.contains_key(IF_MATCH) {
         let etag = EntityTag::of_head(stored.headers);
         return any_tag(request, &IF_MATCH, |tag| etag.is_some_and(|etag| tag.strong_eq(&etag)));
     }
-    match single_date(request, IF_UNMODIFIED_SINCE).and_then(date::parse) {
-        Some(since) => single_date(stored.headers, LAST_MODIFIED)
-            .and_then(date::parse)
-            .is_some_and(|modified| modified <= since),
-        None => true,
-    }
+    let Some(since) = sole_date(request, IF_UNMODIFIED_SINCE) else { return true };
+    sole_date(stored.headers, LAST_MODIFIED).is_none_or(|modified| modified <= since)
 }
 
 /// RFC 9111 §4.3.2: `Last-Modified`, else `Date`, else the time of receipt.
@@ -269,11 +277,16 @@ fn last_changed(stored: &Stored<'_>) -> u64 {
     field(LAST_MODIFIED).or_else(|| field(http::header::DATE)).unwrap_or(stored.received.unix_s())
 }
 
-/// The value of a field that has exactly one line, when that is a date.
-fn single_date(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&HeaderValue> {
+/// The value of a field that stands once. Of two, neither counts: they are no lists.
+fn sole(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&HeaderValue> {
     let mut lines = headers.get_all(name).iter();
     let first = lines.next()?;
-    (lines.next().is_none() && date::parse(first).is_some()).then_some(first)
+    lines.next().is_none().then_some(first)
+}
+
+/// The date of a field that stands once and is valid.
+fn sole_date(headers: &HeaderMap, name: impl AsHeaderName) -> Option<u64> {
+    date::parse(sole(headers, name)?)
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@
 //! cannot be read is ignored, as §14.2 allows, and so is one that asks for more than the whole:
 //! a range request never costs more than a plain one.
 
+use smallvec::SmallVec;
+
 pub mod content_range;
 pub mod if_range;
 pub mod request;
@@ -12,6 +14,9 @@ pub mod request;
 pub use content_range::ContentRange;
 pub use if_range::if_range_holds;
 pub use request::{RangeSet, RangeSpec, Resolved, parse};
+
+/// Ranges of one representation, apart from each other.
+pub type ByteRanges = SmallVec<[ByteRange; 2]>;
 
 /// Bytes `first..=last` of a representation; `first <= last < length`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

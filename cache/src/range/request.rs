@@ -5,7 +5,7 @@ use http::HeaderMap;
 use http::header::RANGE;
 use smallvec::SmallVec;
 
-use super::ByteRange;
+use super::{ByteRange, ByteRanges};
 
 /// One range as asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,9 +31,9 @@ pub struct RangeSet(SmallVec<[RangeSpec; 2]>);
 /// What the ranges are for a representation of known length.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Resolved {
-    /// Serve these: sorted, apart from each other, together no more than the whole. One range is
-    /// answered as it is, several as `multipart/byteranges`.
-    Satisfiable(SmallVec<[ByteRange; 2]>),
+    /// Serve these, in this order: apart from each other, together no more than the whole. One
+    /// range is answered as it is, several as `multipart/byteranges`.
+    Satisfiable(ByteRanges),
     /// 416 with `Content-Range: bytes */length`.
     NotSatisfiable,
     /// Answer as if `Range` were absent.
@@ -106,27 +106,26 @@ impl RangeSet {
     }
 
     /// Cuts the ranges to a representation of `length` bytes. Ranges that overlap or touch become
-    /// one (§14.2 allows it), so that the answer is never longer than the representation.
+    /// one (§14.2 allows it), so that the answer is never longer than the representation. Where
+    /// none do, the order asked for is kept (§15.3.7.2); otherwise they are sorted.
     pub fn resolve(&self, length: u64) -> Resolved {
-        let mut ranges: SmallVec<[ByteRange; 2]> =
-            self.0.iter().filter_map(|spec| spec.resolve(length)).collect();
-        if ranges.is_empty() {
+        let asked: ByteRanges = self.0.iter().filter_map(|spec| spec.resolve(length)).collect();
+        if asked.is_empty() {
             // An empty representation has no last bytes, but asking for them is no mistake.
             let suffix = |spec: &RangeSpec| matches!(spec, RangeSpec::Suffix { length: 1.. });
             let harmless = length == 0 && self.0.iter().any(suffix);
             return if harmless { Resolved::Ignored } else { Resolved::NotSatisfiable };
         }
-        ranges.sort_unstable_by_key(|range| range.first);
-        let mut apart: SmallVec<[ByteRange; 2]> = SmallVec::new();
-        for range in ranges {
-            match apart.last_mut() {
-                Some(before) if range.first <= before.last.saturating_add(1) => {
-                    before.last = before.last.max(range.last);
-                }
-                _ => apart.push(range),
+        let mut apart = asked.clone();
+        apart.sort_unstable_by_key(|range| range.first);
+        apart.dedup_by(|next, before| {
+            let touches = next.first <= before.last.saturating_add(1);
+            if touches {
+                before.last = before.last.max(next.last);
             }
-        }
-        Resolved::Satisfiable(apart)
+            touches
+        });
+        Resolved::Satisfiable(if apart.len() == asked.len() { asked } else { apart })
     }
 }
 
@@ -173,7 +172,14 @@ mod tests {
     fn r9110_14_2_overlapping_ranges_become_one() {
         assert_eq!(resolve("bytes=5-8,0-3,2-4", 11), satisfiable(&[(0, 8)]));
         assert_eq!(resolve("bytes=0-,0-,0-,0-", 11), satisfiable(&[(0, 10)]));
-        assert_eq!(resolve("bytes=8-9,0-1", 11), satisfiable(&[(0, 1), (8, 9)]));
+        assert_eq!(resolve("bytes=0-3,4-5", 11), satisfiable(&[(0, 5)]));
+        assert_eq!(resolve("bytes=8-8,2-4,0-3", 11), satisfiable(&[(0, 4), (8, 8)]));
+    }
+
+    #[test]
+    fn r9110_15_3_7_2_ranges_apart_keep_the_order_asked_for() {
+        assert_eq!(resolve("bytes=8-9,0-1", 11), satisfiable(&[(8, 9), (0, 1)]));
+        assert_eq!(resolve("bytes=8-9,20-30,0-1", 11), satisfiable(&[(8, 9), (0, 1)]));
     }
 
     #[test]
@@ -183,6 +189,8 @@ mod tests {
         assert_eq!(resolve("bytes=0-", 0), Some(Resolved::NotSatisfiable));
         assert_eq!(resolve("bytes=-5", 0), Some(Resolved::Ignored));
         assert_eq!(resolve("bytes=99-,0-0", 11), satisfiable(&[(0, 0)]));
+        assert_eq!(resolve("bytes=99999999999999999999999-", 11), Some(Resolved::NotSatisfiable));
+        assert_eq!(resolve("bytes=11-20,-0", 11), Some(Resolved::NotSatisfiable));
     }
 
     #[test]
@@ -198,6 +206,10 @@ mod tests {
             "bytes=1",
             "bytes=1-2-3",
             "bytes=+1-2",
+            "bytes=0x1-2",
+            "bytes=--1",
+            "bytes 0-1/11",
+            "bytes=0 - 1",
             "bytes =0-1",
             "bytes=0 -1",
             "bytes=0-1;x",
@@ -224,7 +236,9 @@ mod tests {
             if let Some(Resolved::Satisfiable(ranges)) = resolve(&value, length) {
                 proptest::prop_assert!(!ranges.is_empty());
                 proptest::prop_assert!(ranges.iter().all(|r| r.first <= r.last && r.last < length));
-                proptest::prop_assert!(ranges.windows(2).all(|w| w[0].last + 1 < w[1].first));
+                let mut sorted = ranges.clone();
+                sorted.sort_unstable_by_key(|range| range.first);
+                proptest::prop_assert!(sorted.windows(2).all(|w| w[0].last + 1 < w[1].first));
                 proptest::prop_assert!(ranges.iter().map(ByteRange::len).sum::<u64>() <= length);
             }
         }

@@ -180,10 +180,11 @@ impl Outbound<'_> {
     }
 }
 
-/// Our entry in `Via`, with the version in which the message was received.
-pub fn via(received: Version) -> HeaderValue {
+/// Our entry in `Via`, for requests and responses alike, with the version in which the message
+/// was received. HTTP/2 has no minor version, so 0 stands for it (RFC 9110 §2.5, §7.6.3).
+pub const fn via(received: Version) -> HeaderValue {
     HeaderValue::from_static(match received {
-        Version::HTTP_10 => "1.0 selvedge",
+        Version::HTTP_09 | Version::HTTP_10 => "1.0 selvedge",
         Version::HTTP_2 => "2.0 selvedge",
         Version::HTTP_3 => "3.0 selvedge",
         _ => "1.1 selvedge",

@@ -7,12 +7,13 @@ use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use selvedge_cache::directory::Record;
 use selvedge_cache::fill::{FillHead, Waiter};
+use selvedge_cache::policy::validation::Stored;
 use selvedge_cache::policy::{Judgement, Verdict, flag};
 use selvedge_cache::reader::StoredReader;
 
-use super::{Closing, Exchange, Refused, Reply};
+use super::{Closing, Exchange, Refused, Reply, outbound};
 use crate::error::Error;
-use crate::filter::{Context, ResponseHead};
+use crate::filter::{Context, Filters, ResponseHead};
 use crate::journal::{CacheOutcome, Journal};
 use crate::node::Shared;
 use crate::origin::OriginReply;
@@ -37,8 +38,7 @@ impl Exchange {
         let shape = shape(
             &self.admitted.method,
             &self.admitted.headers,
-            status,
-            &headers,
+            &Stored { status, headers: &headers, received: record.fresh.received },
             Some(record.length),
         );
         let body = if self.admitted.method == Method::HEAD {
@@ -76,9 +76,9 @@ impl Exchange {
         };
         match shape {
             Shape::Full => read(0, record.length),
-            Shape::Partial { start, end } => read(*start, end + 1),
+            Shape::Partial(range) => read(range.first, range.last + 1),
             Shape::Parts(parts) => {
-                let parts = parts.iter().map(|part| read(part.start, part.end + 1));
+                let parts = parts.iter().map(|part| read(part.first, part.last + 1));
                 Some(Body::Sequence(parts.collect::<Option<_>>()?))
             }
             _ => Some(Body::Empty),
@@ -115,13 +115,15 @@ impl Exchange {
         }
         add_cache_status(&mut headers, &provenance);
         let (method, asked) = (&self.admitted.method, &self.admitted.headers);
-        let shape = match shape(method, asked, head.status, &headers, head.length) {
+        let stored =
+            Stored { status: head.status, headers: &headers, received: head.fresh.received };
+        let shape = match shape(method, asked, &stored, head.length) {
             // Several parts of a body that still arrives would have to wait for the last of them.
             Shape::Parts(_) => Shape::Full,
             shape => shape,
         };
         let (from, to) = match shape {
-            Shape::Partial { start, end } => (start, Some(end + 1)),
+            Shape::Partial(range) => (range.first, Some(range.last + 1)),
             _ => (0, head.length),
         };
         let store = Arc::clone(&self.shared.cache.store);
@@ -150,8 +152,11 @@ impl Exchange {
         let shape = shape(
             &self.admitted.method,
             &self.admitted.headers,
-            reply.status,
-            &reply.headers,
+            &Stored {
+                status: reply.status,
+                headers: &reply.headers,
+                received: self.shared.cache.clock.now(),
+            },
             // Ranges of a body that is not stored would have to be cut out of a stream.
             None,
         );
@@ -252,12 +257,13 @@ impl Exchange {
         filters.iter().for_each(|filter| filter.response(&mut self.context, &mut head));
         journal.status = status;
         journal.ttfb = Some(journal.started.elapsed());
-        let filtered = filters.sees_response_body() && !matches!(body, Body::Empty);
-        if filtered {
+        let sees_body = filters.sees_response_body();
+        if sees_body {
             headers.remove(CONTENT_LENGTH);
         }
+        let filtered = sees_body && !matches!(body, Body::Empty);
         let context = std::mem::take(&mut self.context);
-        let copy = Context { client: context.client, state: context.state.clone() };
+        let copy = outbound::context(&context);
         let closing = Closing::new(journal, Arc::clone(&self.shared.telemetry))
             .with_filters(filters.clone(), context);
         let mut outgoing = Outgoing::new(body, closing);
@@ -316,15 +322,19 @@ pub(super) fn refused(shared: &Shared, mut journal: Box<Journal>, refused: &Refu
     journal.error_chain = Some(error.chain());
     journal.detail = error.cause.label();
     let body = if refused.is_head { Body::Empty } else { Body::Inline(content) };
-    finished(shared, journal, status, headers, body)
+    journal.status = status;
+    journal.ttfb = Some(journal.started.elapsed());
+    let closing = Closing::new(journal, Arc::clone(&shared.telemetry));
+    assemble(status, headers, Outgoing::new(body, closing))
 }
 
-/// An answer that a filter or the node itself made.
+/// An answer that a filter or the node itself made; the site's filters see its end.
 pub(super) fn synthetic(
     shared: &Shared,
     mut journal: Box<Journal>,
     response: Response<Bytes>,
     is_head: bool,
+    (filters, context): (Filters, Context),
 ) -> Reply {
     let (head, content) = response.into_parts();
     let mut headers = head.headers;
@@ -332,21 +342,12 @@ pub(super) fn synthetic(
     fields::ensure_date(&mut headers, shared.cache.clock.now().unix_s());
     add_cache_status(&mut headers, &Provenance { own: true, ..Provenance::default() });
     journal.cache = CacheOutcome::Synthetic;
-    let body = if is_head { Body::Empty } else { Body::Inline(content) };
-    finished(shared, journal, head.status, headers, body)
-}
-
-fn finished(
-    shared: &Shared,
-    mut journal: Box<Journal>,
-    status: StatusCode,
-    headers: HeaderMap,
-    body: Body,
-) -> Reply {
-    journal.status = status;
+    journal.status = head.status;
     journal.ttfb = Some(journal.started.elapsed());
-    let closing = Closing::new(journal, Arc::clone(&shared.telemetry));
-    assemble(status, headers, Outgoing::new(body, closing))
+    let body = if is_head { Body::Empty } else { Body::Inline(content) };
+    let closing =
+        Closing::new(journal, Arc::clone(&shared.telemetry)).with_filters(filters, context);
+    assemble(head.status, headers, Outgoing::new(body, closing))
 }
 
 fn assemble(status: StatusCode, headers: HeaderMap, body: Outgoing<Closing>) -> Reply {

@@ -13,12 +13,11 @@ use crate::journal::{CacheOutcome, Journal, SiteIndex};
 use crate::respond::OnClose;
 use crate::telemetry::Telemetry;
 
-/// A journal that begins with what the codec read.
-pub(super) fn journal(received: &Received, telemetry: &Telemetry) -> Box<Journal> {
+/// A journal that begins with what the codec read; with names and texts if it will be `read`.
+pub(super) fn journal(received: &Received, read: bool) -> Box<Journal> {
     let (head, connection) = (&received.head, &received.connection);
-    let logged = telemetry.wants_lines();
-    let field = |name| if logged { head.headers.get(name).cloned() } else { None };
-    let host = if logged { head.uri.authority().map(|a| a.as_str().to_owned()) } else { None };
+    let field = |name| if read { head.headers.get(name).cloned() } else { None };
+    let host = if read { head.uri.authority().map(|a| a.as_str().to_owned()) } else { None };
     Box::new(Journal {
         started: Instant::now(),
         started_wall: SystemTime::now(),
@@ -28,7 +27,7 @@ pub(super) fn journal(received: &Received, telemetry: &Telemetry) -> Box<Journal
         method: head.method.clone(),
         version: head.version,
         host: host.unwrap_or_default(),
-        target: if logged { target(&head.uri) } else { String::new() },
+        target: if read { target(&head.uri) } else { String::new() },
         site: SiteIndex::default(),
         status: StatusCode::OK,
         cache: CacheOutcome::Error,

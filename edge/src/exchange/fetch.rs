@@ -6,6 +6,7 @@
 //! fill, freshens what is stored, or — if it may not be stored — is handed to the one client
 //! that started the fetch.
 
+use std::cell::OnceCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -53,6 +54,8 @@ pub(super) struct Leader {
     pub(super) hand: Hand,
     /// Interim responses of the origin.
     pub(super) interim: mpsc::Sender<(StatusCode, HeaderMap)>,
+    /// Which origin was asked.
+    pub(super) origin: Rc<OnceCell<Arc<str>>>,
 }
 
 /// An error of the origin for which a stale response may stand in (RFC 5861 §4).
@@ -76,7 +79,7 @@ impl Job {
             host: exchange.admitted.host().to_owned(),
             headers: exchange.admitted.headers.clone(),
             outgoing: (outbound::host(&exchange.plan, &exchange.admitted), outgoing),
-            context: Context { client: exchange.context.client, ..Context::default() },
+            context: outbound::context(&exchange.context),
             base,
             leader,
         }
@@ -130,12 +133,14 @@ impl Job {
         let mut reply = match reply {
             Ok(reply) => reply,
             Err(failure) => {
+                self.tell_origin(failure.origin.as_ref());
                 tracing::debug!(cause = failure.error.cause.label(), "{}", failure.error.chain());
                 permit.failed(FailureCode(failure.error.cause.code()));
                 return None;
             }
         };
         let received = self.shared.cache.clock.now();
+        self.tell_origin(Some(&reply.origin));
         self.filter(&mut reply);
         match (read_reply(reply.status, &reply.headers, &conditional, &offered), &base) {
             (ValidationReply::NotModified { .. }, Some((record, loaded))) => {
@@ -148,9 +153,8 @@ impl Job {
             }
             (ValidationReply::Contradiction, _) if !conditional.is_empty() => return Some(permit),
             (ValidationReply::ServerError, Some(_)) => {
-                // Each waiter decides for itself whether the stale response may stand in.
                 self.hand(reply);
-                drop(permit);
+                permit.erred(true);
             }
             _ => self.fill(permit, reply, requested, received).await,
         }
@@ -166,12 +170,16 @@ impl Job {
     ) {
         let response =
             OriginResponse { status: reply.status, headers: &reply.headers, requested, received };
-        let storable = match storable(&self.plan.facts, &response, &self.plan.site.cache) {
+        let storable = storable(&self.plan.facts, &response, &self.plan.site.cache);
+        let storable = match storable.and_then(selectable) {
             Ok(storable) => self.bounded(storable, &reply.headers),
             Err(reason) => {
                 tracing::debug!(reason = reason.token(), "not storable");
+                let erred = is_origin_error(reply.status);
                 self.hand(reply);
-                if remembers(reason) {
+                if erred {
+                    permit.erred(false);
+                } else if remembers(reason) {
                     permit.not_storable();
                 }
                 return;
@@ -223,7 +231,7 @@ impl Job {
             received,
         };
         let freshened = freshen(&self.plan.facts, &base, &update, &self.plan.site.cache);
-        let Ok(storable) = freshened.storable else {
+        let Ok(storable) = freshened.storable.and_then(selectable) else {
             self.shared.cache.forget(record);
             return None;
         };
@@ -286,6 +294,13 @@ impl Job {
         }
     }
 
+    /// For the journal of the client that started the fetch; a repeated request asks the same.
+    fn tell_origin(&self, origin: Option<&Arc<str>>) {
+        if let (Some(leader), Some(origin)) = (&self.leader, origin) {
+            let _known_already = leader.origin.set(Arc::clone(origin));
+        }
+    }
+
     /// Gives the answer to the client that started the fetch, if it is still there.
     fn hand(&mut self, reply: OriginReply) {
         if let Some(leader) = self.leader.take() {
@@ -293,6 +308,13 @@ impl Job {
             let _gone = leader.hand.send(Box::new(reply));
         }
     }
+}
+
+/// A response that varies on what this node writes into each request (the client's address) fits
+/// no other request: what selects it is not in the request that a lookup sees.
+fn selectable(storable: Storable) -> Result<Storable, NotStorable> {
+    let ours = |name: &http::HeaderName| outbound::WRITTEN_PER_CLIENT.contains(&name.as_str());
+    if storable.vary.0.iter().any(ours) { Err(NotStorable::VaryStar) } else { Ok(storable) }
 }
 
 /// Reasons that speak of the URL; the others speak of this one request.

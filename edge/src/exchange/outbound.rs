@@ -13,12 +13,21 @@ use crate::origin::{Outbound, OutboundRequest, Pool};
 /// Says that `Surrogate-Control` is understood (Edge Architecture Specification).
 const SURROGATE_CAPABILITY: HeaderName = HeaderName::from_static("surrogate-capability");
 
+/// Fields of a request to the origin that this node writes and that differ from client to client.
+pub(super) const WRITTEN_PER_CLIENT: [&str; 2] = ["forwarded", "x-forwarded-for"];
+
 /// The client's fields with ours added: who asked, by which way.
 pub(super) fn fields(admitted: &Admitted) -> HeaderMap {
     let mut headers = admitted.headers.clone();
     admitted.outbound().write(&mut headers);
     headers.append(SURROGATE_CAPABILITY, HeaderValue::from_static("selvedge=\"Surrogate/1.0\""));
     headers
+}
+
+/// The filters' context for a part of the exchange that runs beside it: what the filters have
+/// noted so far, and from here on its own.
+pub(super) fn context(of: &Context) -> Context {
+    Context { client: of.client, state: of.state.clone() }
 }
 
 /// Takes away what would make the answer to a fill partial, or conditional on what the client has.

@@ -88,7 +88,7 @@ impl Exchange {
             return Outbound::Empty;
         }
         let site = &self.plan.site;
-        Outbound::stream(Upload::new(body, site.body_bytes_max, &site.filters))
+        Outbound::stream(Upload::new(body, site.body_bytes_max, &site.filters, &self.context))
     }
 
     /// What an unsafe method's success makes unusable, or what the lack of an answer might have.

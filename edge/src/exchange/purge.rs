@@ -19,6 +19,7 @@ impl Exchange {
         }
         let started = std::time::Instant::now();
         let selector = purge_method::selector(&self.plan.site, &self.admitted, &self.plan.target);
+        let kind = selector.kind();
         let who = match self.admitted.connection.peer.ip() {
             Some(address) => format!("PURGE from {address}"),
             None => "PURGE from unix".to_owned(),
@@ -31,7 +32,7 @@ impl Exchange {
             idempotency_key: None,
         };
         let done = self.shared.ledger.append(entry).await;
-        self.shared.purged("url", "hard", started.elapsed(), done.is_ok());
+        self.shared.purged(kind, Mode::Hard, started.elapsed(), done.is_ok());
         let (status, document) = match done {
             Ok(appended) => (StatusCode::OK, json!({"position": appended.position.0})),
             Err(error @ AppendError::Busy) => {
@@ -45,6 +46,7 @@ impl Exchange {
             if status == StatusCode::OK { "application/json" } else { "application/problem+json" };
         let kind = http::HeaderValue::from_static(kind);
         response.headers_mut().insert(http::header::CONTENT_TYPE, kind);
-        answer::synthetic(&self.shared, journal, response, false)
+        let watched = (self.plan.site.filters.clone(), std::mem::take(&mut self.context));
+        answer::synthetic(&self.shared, journal, response, false, watched)
     }
 }

@@ -6,6 +6,7 @@ use std::task::{Context as TaskContext, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
+use super::outbound;
 use crate::accept::RequestBody;
 use crate::error::{Cause, Error};
 use crate::filter::{Context, Filters};
@@ -19,8 +20,14 @@ pub(super) struct Upload {
 }
 
 impl Upload {
-    pub(super) fn new(body: RequestBody, bytes_max: u64, filters: &Filters) -> Self {
-        let filtered = filters.sees_request_body().then(|| (filters.clone(), Context::default()));
+    pub(super) fn new(
+        body: RequestBody,
+        bytes_max: u64,
+        filters: &Filters,
+        context: &Context,
+    ) -> Self {
+        let filtered =
+            filters.sees_request_body().then(|| (filters.clone(), outbound::context(context)));
         Self { body, left_bytes: bytes_max, filtered }
     }
 

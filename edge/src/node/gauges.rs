@@ -7,7 +7,7 @@ use selvedge_cache::store::{Health, Tier, TierStats};
 
 use super::Shared;
 use crate::origin::{OriginName, OriginObserver, OriginOutcome};
-use crate::telemetry::metrics::{self, Gauges, Metrics, OriginMetrics};
+use crate::telemetry::metrics::{Gauges, Metrics, OriginMetrics};
 
 /// Reads gauges from the running node.
 #[derive(Debug)]
@@ -15,7 +15,13 @@ pub struct NodeGauges(pub Arc<Shared>);
 
 impl Gauges for NodeGauges {
     fn tier(&self, tier: Tier) -> Option<TierStats> {
-        self.0.cache.store.stats(tier)
+        let mut stats = self.0.cache.store.stats(tier)?;
+        if tier == Tier::Disk {
+            // The engine does not count; every response that the directory knows is there, or on
+            // its way.
+            stats.entries = self.0.cache.directory.len() as u64;
+        }
+        Some(stats)
     }
 
     fn disk_health(&self) -> Health {
@@ -58,12 +64,7 @@ impl Observer {
 impl OriginObserver for Observer {
     fn finished(&self, origin: OriginName<'_>, outcome: OriginOutcome) {
         if let Some(handles) = self.0.get(origin.index) {
-            handles.record(match outcome {
-                OriginOutcome::Ok => metrics::OriginOutcome::Ok,
-                OriginOutcome::ServerError => metrics::OriginOutcome::ServerError,
-                OriginOutcome::Failed(cause) => metrics::OriginOutcome::of_failure(cause),
-                OriginOutcome::Abandoned => metrics::OriginOutcome::Abandoned,
-            });
+            handles.record(outcome);
         }
     }
 

@@ -9,11 +9,11 @@ use selvedge_cache::cache::Cache;
 use selvedge_cache::directory::Swept;
 use selvedge_cache::invalidate::{Mode, ScopeHash};
 use selvedge_cache::store::{Part, Presence, StoreKey};
+use selvedge_purge_api::SelectorKind;
 use selvedge_purge_api::api::{Estimate, Estimated, PurgeWatch};
 
 use super::Shared;
 use crate::telemetry::Telemetry;
-use crate::telemetry::metrics::Selector;
 
 /// Records looked at per step of the sweep, and the pause between two steps: a directory of a
 /// million records is walked in about five minutes and costs little.
@@ -23,14 +23,10 @@ const SWEEP_PAUSE: Duration = Duration::from_millis(500);
 /// Counts a purge that is in force.
 pub(super) fn count_purge(
     telemetry: &Telemetry,
-    selector: &'static str,
-    mode: &'static str,
+    selector: SelectorKind,
+    mode: Mode,
     took: Duration,
 ) {
-    let selector = Selector::ALL.into_iter().find(|known| known.name() == selector);
-    // Several tags in one purge are one purge by tag.
-    let selector = selector.unwrap_or(Selector::Tag);
-    let mode = if mode == "soft" { Mode::Soft } else { Mode::Hard };
     telemetry.metrics().purges().applied(selector, mode, took);
 }
 
@@ -39,7 +35,7 @@ pub(super) fn count_purge(
 pub struct Watch(pub Arc<Telemetry>);
 
 impl PurgeWatch for Watch {
-    fn purged(&self, selector: &'static str, mode: &'static str, took: Duration) {
+    fn purged(&self, selector: SelectorKind, mode: Mode, took: Duration) {
         count_purge(&self.0, selector, mode, took);
     }
 

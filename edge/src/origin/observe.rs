@@ -3,37 +3,93 @@
 //! Telemetry stands behind this folder and is not imported; it hands in an [`OriginObserver`] and
 //! turns calls into numbers. An origin is told by its index, so that handles can be cached.
 
+use http::StatusCode;
+
 use crate::error::Cause;
 
-/// How one attempt at an origin ended. Bounded: a label value.
+/// How one attempt at an origin ended: the `outcome` label.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub enum OriginOutcome {
-    /// A complete response below 500.
+    /// 1xx that ended the exchange (101), 2xx, and 3xx but for 304.
     Ok,
-    /// A complete response of 500 or above.
+    /// 304: the stored response still holds.
+    NotModified,
+    /// 4xx.
+    ClientError,
+    /// 5xx.
     ServerError,
-    /// A failure.
-    Failed(Cause),
-    /// Given up by us before it ended, because nobody wanted it any more.
+    /// No connection: name, address, TLS.
+    Connect,
+    /// A deadline passed.
+    Timeout,
+    /// Broke off or was not HTTP.
+    Broken,
+    /// Not sent: no origin available, or its queue was full.
+    Refused,
+    /// Given up for a reason on our side or the client's: a broken upload, or nobody wanted the
+    /// answer any more.
     Abandoned,
 }
 
 impl OriginOutcome {
-    /// The label value `outcome`.
-    pub const fn label(self) -> &'static str {
+    /// Every outcome.
+    pub const ALL: [Self; 9] = [
+        Self::Ok,
+        Self::NotModified,
+        Self::ClientError,
+        Self::ServerError,
+        Self::Connect,
+        Self::Timeout,
+        Self::Broken,
+        Self::Refused,
+        Self::Abandoned,
+    ];
+
+    /// The label value.
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Ok => "ok",
+            Self::NotModified => "not_modified",
+            Self::ClientError => "client_error",
             Self::ServerError => "server_error",
-            Self::Failed(cause) => cause.label(),
+            Self::Connect => "connect",
+            Self::Timeout => "timeout",
+            Self::Broken => "broken",
+            Self::Refused => "refused",
             Self::Abandoned => "abandoned",
         }
     }
 
-    /// Every outcome: causes of all faults are among them, because a client's broken upload ends
-    /// an attempt too.
-    pub fn all() -> impl Iterator<Item = Self> {
-        let fixed = [Self::Ok, Self::ServerError, Self::Abandoned];
-        fixed.into_iter().chain(Cause::ALL.iter().copied().map(Self::Failed))
+    /// The outcome of a response.
+    pub fn of_status(status: StatusCode) -> Self {
+        match status.as_u16() {
+            304 => Self::NotModified,
+            400..=499 => Self::ClientError,
+            500.. => Self::ServerError,
+            _ => Self::Ok,
+        }
+    }
+
+    /// The outcome of a failure.
+    pub const fn of_failure(cause: Cause) -> Self {
+        match cause {
+            Cause::OriginDns
+            | Cause::OriginRefused
+            | Cause::OriginUnreachable
+            | Cause::OriginTls
+            | Cause::OriginCertificate => Self::Connect,
+            Cause::OriginConnectTimeout
+            | Cause::OriginResponseTimeout
+            | Cause::OriginBodyTimeout => Self::Timeout,
+            Cause::OriginBroke | Cause::OriginMalformed => Self::Broken,
+            Cause::NoOrigin | Cause::OriginBusy => Self::Refused,
+            _ => Self::Abandoned,
+        }
+    }
+
+    /// Whether a whole response came, of whatever status.
+    pub const fn is_answer(self) -> bool {
+        matches!(self, Self::Ok | Self::NotModified | Self::ClientError | Self::ServerError)
     }
 }
 
@@ -92,4 +148,21 @@ pub struct OriginStatus {
     pub connections: usize,
     /// Ejections since it was last well for a while.
     pub ejections: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Fault;
+
+    #[test]
+    fn every_failure_of_an_origin_has_an_outcome_of_its_own_kind() {
+        for cause in Cause::ALL {
+            let abandoned = OriginOutcome::of_failure(*cause) == OriginOutcome::Abandoned;
+            assert_eq!(abandoned, cause.fault() != Fault::Origin, "{cause:?}");
+        }
+        for (place, outcome) in OriginOutcome::ALL.into_iter().enumerate() {
+            assert_eq!(outcome as usize, place);
+        }
+    }
 }

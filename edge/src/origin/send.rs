@@ -124,7 +124,7 @@ impl Connections {
                     fresh = true;
                     continue;
                 }
-                attempt.end(OriginOutcome::Failed(error.cause));
+                attempt.end(OriginOutcome::of_failure(error.cause));
                 let failure =
                     OriginFailure { error, stage, origin: Some(pool.origin(index).name.clone()) };
                 match decision {
@@ -183,11 +183,7 @@ impl Connections {
             let broken = Broken { error, stage: Stage::Answered, content: None };
             return Err(Box::new(Tripped { broken, reused, attempt }));
         }
-        let outcome = if parts.status.is_server_error() {
-            OriginOutcome::ServerError
-        } else {
-            OriginOutcome::Ok
-        };
+        let outcome = OriginOutcome::of_status(parts.status);
         attempt.answered(outcome);
         let whole_by = sent_at + wait(config.deadlines.whole_ms);
         let home = self.clone();

@@ -51,11 +51,14 @@ impl Forward {
             Cause::RequestNoCache
             | Cause::RequestMaxAge
             | Cause::RequestMinFresh
+            | Cause::RequestBody
             | Cause::Authorization => Some(Self::Request),
-            Cause::NothingStored => Some(Self::UriMiss),
-            Cause::HardPurged | Cause::Invalidated => Some(Self::Miss),
+            // What was purged for good is not there; the mark of an answer that may not be
+            // stored is no answer.
+            Cause::NothingStored | Cause::HardPurged | Cause::Invalidated | Cause::HitForMiss => {
+                Some(Self::UriMiss)
+            }
             Cause::Method => Some(Self::Method),
-            Cause::RequestBody | Cause::HitForMiss => Some(Self::Bypass),
         }
     }
 

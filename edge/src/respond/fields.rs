@@ -6,10 +6,11 @@
 //! once. Nothing here reads a clock.
 
 use std::cell::RefCell;
-use std::time::{Duration, UNIX_EPOCH};
 
 use http::Version;
 use http::header::{AGE, DATE, HeaderMap, HeaderName, HeaderValue, VIA};
+
+use crate::admit::forwarded::via;
 
 /// Fields that an origin addresses to this edge: removed on the way out unless the site keeps
 /// them. `CDN-Cache-Control` is not among them: it speaks to every CDN on the path.
@@ -35,16 +36,6 @@ pub fn add_via(headers: &mut HeaderMap, received: Version) {
     headers.append(VIA, via(received));
 }
 
-/// Our entry in `Via`, for requests and responses alike.
-pub const fn via(received: Version) -> HeaderValue {
-    match received {
-        Version::HTTP_09 | Version::HTTP_10 => HeaderValue::from_static("1.0 selvedge"),
-        Version::HTTP_2 => HeaderValue::from_static("2 selvedge"),
-        Version::HTTP_3 => HeaderValue::from_static("3 selvedge"),
-        _ => HeaderValue::from_static("1.1 selvedge"),
-    }
-}
-
 /// Adds `Date` if the response has none: the moment it was received (or made), in seconds since
 /// the Unix epoch (RFC 9110 §6.6.1).
 pub fn ensure_date(headers: &mut HeaderMap, unix_s: u64) {
@@ -58,13 +49,10 @@ pub fn date(unix_s: u64) -> HeaderValue {
     thread_local! {
         static LAST: RefCell<Option<(u64, HeaderValue)>> = const { RefCell::new(None) };
     }
-    // The last second of the year 9999: later dates cannot be written.
-    let unix_s = unix_s.min(253_402_300_799);
     LAST.with_borrow_mut(|last| match last {
         Some((second, value)) if *second == unix_s => value.clone(),
         _ => {
-            let text = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(unix_s));
-            let value = HeaderValue::try_from(text).expect("a date is visible ASCII");
+            let value = selvedge_cache::policy::date::format(unix_s);
             *last = Some((unix_s, value.clone()));
             value
         }
@@ -116,7 +104,7 @@ mod tests {
         headers.insert(VIA, HeaderValue::from_static("1.1 parent"));
         add_via(&mut headers, Version::HTTP_2);
         let all: Vec<_> = headers.get_all(VIA).iter().collect();
-        assert_eq!(all, ["1.1 parent", "2 selvedge"]);
+        assert_eq!(all, ["1.1 parent", "2.0 selvedge"]);
     }
 
     #[test]

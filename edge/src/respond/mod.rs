@@ -24,7 +24,6 @@ pub mod conditional;
 pub mod fields;
 pub mod multipart;
 pub mod negotiate;
-pub mod range;
 pub mod synthetic;
 
 use multipart::Multipart;

@@ -5,9 +5,8 @@
 
 use bytes::Bytes;
 use http::header::HeaderValue;
+use selvedge_cache::range::{ByteRange, ContentRange};
 use smallvec::SmallVec;
-
-use super::range::Part;
 
 /// The framing of one content.
 #[derive(Clone, Debug)]
@@ -22,13 +21,14 @@ impl Multipart {
     /// `content_type` is that of the content; `unique` must not be known to whoever wrote the
     /// content (a random number), so that it cannot contain the boundary.
     pub fn new(
-        parts: &[Part],
+        parts: &[ByteRange],
         length: u64,
         content_type: Option<&HeaderValue>,
         unique: u128,
     ) -> Self {
         let boundary = format!("{unique:032x}");
-        let head = |part: &Part| {
+        let head = |part: &ByteRange| {
+            let content_range = ContentRange::Part { range: *part, length: Some(length) };
             let mut head = format!("\r\n--{boundary}\r\n").into_bytes();
             if let Some(content_type) = content_type {
                 head.extend_from_slice(b"Content-Type: ");
@@ -36,14 +36,14 @@ impl Multipart {
                 head.extend_from_slice(b"\r\n");
             }
             head.extend_from_slice(b"Content-Range: ");
-            head.extend_from_slice(part.content_range(length).as_bytes());
+            head.extend_from_slice(content_range.to_value().as_bytes());
             head.extend_from_slice(b"\r\n\r\n");
             Bytes::from(head)
         };
         let heads: SmallVec<[Bytes; 4]> = parts.iter().map(head).collect();
         let tail = Bytes::from(format!("\r\n--{boundary}--\r\n"));
         let framing = heads.iter().map(Bytes::len).sum::<usize>() + tail.len();
-        let content = parts.iter().map(|part| part.length()).sum::<u64>();
+        let content = parts.iter().map(ByteRange::len).sum::<u64>();
         Self { heads, tail, boundary, content_length: content + framing as u64 }
     }
 
@@ -75,14 +75,14 @@ mod tests {
 
     #[test]
     fn a_multipart_content_has_the_length_it_says() {
-        let parts = [Part { start: 0, end: 1 }, Part { start: 7, end: 9 }];
+        let parts = [ByteRange { first: 0, last: 1 }, ByteRange { first: 7, last: 9 }];
         let plain = HeaderValue::from_static("text/plain");
         let multipart = Multipart::new(&parts, 10, Some(&plain), 7);
         let content = b"0123456789";
         let mut sent = Vec::new();
         for (index, part) in parts.iter().enumerate() {
             sent.extend_from_slice(multipart.head(index).expect("a head for each part"));
-            sent.extend_from_slice(&content[part.start as usize..=part.end as usize]);
+            sent.extend_from_slice(&content[part.first as usize..=part.last as usize]);
         }
         sent.extend_from_slice(multipart.tail());
         assert_eq!(multipart.content_length(), sent.len() as u64);

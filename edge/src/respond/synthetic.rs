@@ -15,6 +15,7 @@ use http::header::{
     ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
     HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
 };
+use selvedge_cache::range::ContentRange;
 use serde::Serialize;
 
 use super::negotiate::{self, Form};
@@ -146,7 +147,7 @@ fn fields(headers: &mut HeaderMap, notice: Notice, form: Form) {
         }
         Notice::PreconditionFailed => {}
         Notice::RangeNotSatisfiable { length } => {
-            headers.insert(CONTENT_RANGE, super::range::unsatisfied_range(length));
+            headers.insert(CONTENT_RANGE, ContentRange::Unsatisfied { length }.to_value());
         }
     }
 }

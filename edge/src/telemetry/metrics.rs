@@ -34,8 +34,8 @@ mod render;
 mod site;
 pub mod table;
 
-pub use origin::{OriginMetrics, OriginOutcome};
-pub use purge::{PurgeMetrics, Selector};
+pub use origin::OriginMetrics;
+pub use purge::PurgeMetrics;
 pub use site::SiteMetrics;
 pub(crate) use site::thread_slot;
 

@@ -7,14 +7,14 @@ use std::time::Duration;
 use http::Method;
 use parking_lot::Mutex;
 use selvedge_cache::Millis;
-use selvedge_cache::invalidate::{LedgerId, ScopeHash};
+use selvedge_cache::invalidate::{LedgerId, Mode, ScopeHash};
 
 use super::*;
 use crate::api::Estimated;
 use crate::auth::{Token, TokenScope};
 use crate::ledger::Limits;
 use crate::ledger::disk::HeapDir;
-use crate::selector::PlainRules;
+use crate::selector::{PlainRules, SelectorKind};
 
 struct Seven;
 
@@ -32,8 +32,8 @@ impl Estimate for Seven {
 struct Heard(Mutex<Vec<String>>);
 
 impl PurgeWatch for Heard {
-    fn purged(&self, selector: &'static str, mode: &'static str, _: Duration) {
-        self.0.lock().push(format!("{selector} {mode}"));
+    fn purged(&self, selector: SelectorKind, mode: Mode, _: Duration) {
+        self.0.lock().push(format!("{} {}", selector.name(), mode_name(mode)));
     }
     fn refused(&self, status: u16) {
         self.0.lock().push(status.to_string());

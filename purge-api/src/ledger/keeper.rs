@@ -217,7 +217,7 @@ impl Keeper {
         let old = std::mem::replace(&mut self.rules.0, rules);
         self.rules.1 = Some(old);
         let fresh = Arc::clone(&self.rules.0);
-        self.log.replay(|entry| self.live.apply(&entry.invalidation(&[&*fresh])))
+        self.log.replay(|entry| self.live.rederive(&entry.invalidation(&[&*fresh])))
     }
 
     /// Compacts when the file or the live map outgrew its bound, although nobody said that it

@@ -57,6 +57,41 @@ pub enum What {
     Everything,
 }
 
+/// What a purge selects by, without the thing itself: bounded, a label value.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum SelectorKind {
+    /// One URL.
+    Url,
+    /// A path prefix.
+    Prefix,
+    /// One tag or several.
+    Tag,
+    /// A host.
+    Host,
+    /// A site.
+    Site,
+    /// Everything.
+    Everything,
+}
+
+impl SelectorKind {
+    /// Every kind, in the order of the declaration.
+    pub const ALL: [Self; 6] =
+        [Self::Url, Self::Prefix, Self::Tag, Self::Host, Self::Site, Self::Everything];
+
+    /// The label value.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Url => "url",
+            Self::Prefix => "prefix",
+            Self::Tag => "tag",
+            Self::Host => "host",
+            Self::Site => "site",
+            Self::Everything => "everything",
+        }
+    }
+}
+
 /// A field of a request that means nothing, and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {message}")]
@@ -75,16 +110,23 @@ impl FieldError {
 }
 
 impl Selector {
-    /// The selector's kind: field name in JSON and label value of `selvedge_purges_total`.
-    pub const fn kind(&self) -> &'static str {
+    /// The selector's kind; several tags in one purge are one purge by tag.
+    pub const fn kind(&self) -> SelectorKind {
         match self.what {
-            What::Url(_) => "url",
-            What::Prefix(_) => "prefix",
-            What::Tag(_) => "tag",
+            What::Url(_) => SelectorKind::Url,
+            What::Prefix(_) => SelectorKind::Prefix,
+            What::Tag(_) | What::Tags(_) => SelectorKind::Tag,
+            What::Host(_) => SelectorKind::Host,
+            What::Site(_) => SelectorKind::Site,
+            What::Everything => SelectorKind::Everything,
+        }
+    }
+
+    /// Name of the field in JSON that says what is selected.
+    const fn field(&self) -> &'static str {
+        match self.what {
             What::Tags(_) => "tags",
-            What::Host(_) => "host",
-            What::Site(_) => "site",
-            What::Everything => "everything",
+            _ => self.kind().name(),
         }
     }
 
@@ -108,7 +150,7 @@ impl Selector {
             What::Tags(tags) => Value::from(tags.clone()),
             What::Everything => Value::Bool(true),
         };
-        fields.insert(self.kind().to_owned(), value);
+        fields.insert(self.field().to_owned(), value);
         if let Some(site) = &self.site {
             fields.insert("site".to_owned(), Value::from(site.as_str()));
         }

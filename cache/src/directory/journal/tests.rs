@@ -131,7 +131,7 @@ fn a_long_log_gives_way_to_a_snapshot_and_older_files_go() {
     // One record restamped until the log is long; then everything must still be there.
     let head = directory.find(&key(7), |_| true).expect("it was published").head;
     for stamp in 0.. {
-        directory.amend(&key(7), head, |record| record.checked = Position(stamp));
+        directory.amend(&key(7), head, |record| record.validated = Position(stamp));
         if stamp % 1_000 == 0 && names(dir.path()).iter().any(|name| name.ends_with(".snapshot")) {
             break;
         }

@@ -128,3 +128,18 @@ fn an_epoch_is_never_given_twice_even_when_its_file_is_lost() {
     let epoch = recover_at(dir.path(), LEDGER, WALL_S).expect("an epoch").epoch;
     assert!(epoch > 500_001, "seen in a record");
 }
+
+#[test]
+fn what_was_received_in_the_future_counts_as_stale_and_comparisons_are_made_anew() {
+    let dir = dir();
+    let mut ahead = record(1, 1);
+    ahead.fresh.received = Millis((WALL_S + 7 * 86_400) * 1000);
+    ahead.checked = crate::invalidate::Position(8);
+    let mut frames = Vec::new();
+    codec::put(&mut frames, &ahead);
+    write(dir.path(), 1, Kind::Log, &file(Kind::Log, 1, LEDGER, &frames));
+    let recovered = recover_at(dir.path(), LEDGER, WALL_S).expect("an epoch");
+    let [record] = &recovered.records[..] else { panic!("{:?}", recovered.records) };
+    assert_eq!((record.checked, record.stale_since), (record.sent, Millis(0)));
+    assert_eq!(record.fresh.received, Millis(WALL_S * 1000 + 999));
+}

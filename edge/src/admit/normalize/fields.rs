@@ -14,6 +14,7 @@ use super::super::Upgrade;
 use super::super::framing::{Framing, FramingField};
 use super::super::syntax;
 use crate::error::Cause;
+use crate::hop::{HOP_BY_HOP, is_irremovable};
 
 /// What the walk found besides what it removed.
 #[derive(Debug, Default)]
@@ -53,7 +54,8 @@ fn fate(name: &HeaderName) -> Fate {
         header::UPGRADE => Fate::Upgrade,
         header::FORWARDED => Fate::Forwarding,
         header::COOKIE => Fate::Cookie,
-        header::HOST | header::PROXY_AUTHORIZATION => Fate::Drop,
+        header::HOST => Fate::Drop,
+        _ if HOP_BY_HOP.contains(name) => Fate::Drop,
         _ => fate_by_text(name.as_str()),
     }
 }
@@ -74,31 +76,8 @@ fn fate_by_text(name: &str) -> Fate {
             _ => Fate::Keep,
         },
         b'p' if name.starts_with("proxy-") || name == "proxy" => Fate::Drop,
-        b'k' if name == "keep-alive" => Fate::Drop,
-        b'h' if name == "http2-settings" => Fate::Drop,
         _ => Fate::Keep,
     }
-}
-
-/// `Connection` may name any field, but not these: removing them changes what the message is,
-/// where it goes or whether it may be shared.
-fn is_irremovable(name: &HeaderName) -> bool {
-    matches!(
-        *name,
-        header::HOST
-            | header::CONTENT_LENGTH
-            | header::TRANSFER_ENCODING
-            | header::CONTENT_TYPE
-            | header::CONTENT_ENCODING
-            | header::CONTENT_RANGE
-            | header::AUTHORIZATION
-            | header::COOKIE
-            | header::CACHE_CONTROL
-            | header::RANGE
-            | header::EXPECT
-            | header::VIA
-            | header::FORWARDED
-    ) || name.as_str().starts_with("x-forwarded-")
 }
 
 /// Checks and cleans the fields of one request.

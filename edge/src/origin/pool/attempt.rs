@@ -10,7 +10,6 @@ use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Pool;
-use crate::error::{Cause, Fault};
 use crate::origin::health::passive::Change;
 use crate::origin::observe::OriginOutcome;
 
@@ -69,7 +68,7 @@ impl Attempt {
         let health = &self.pool.origin(self.index).health;
         let change = if self.counts_against(outcome) {
             health.failed(self.pool.now(), self.pool.entropy())
-        } else if matches!(outcome, OriginOutcome::Ok | OriginOutcome::ServerError) {
+        } else if outcome.is_answer() {
             health.succeeded()
         } else {
             if self.trial {
@@ -83,14 +82,16 @@ impl Attempt {
 
     fn counts_against(&self, outcome: OriginOutcome) -> bool {
         match outcome {
-            OriginOutcome::Ok | OriginOutcome::Abandoned => false,
             OriginOutcome::ServerError => {
                 self.pool.origin(self.index).health.counts_server_errors()
             }
+            OriginOutcome::Connect | OriginOutcome::Timeout | OriginOutcome::Broken => true,
             // A full queue is our own bound, and says nothing of how the origin is.
-            OriginOutcome::Failed(cause) => {
-                cause.fault() == Fault::Origin && cause != Cause::OriginBusy
-            }
+            OriginOutcome::Refused
+            | OriginOutcome::Ok
+            | OriginOutcome::NotModified
+            | OriginOutcome::ClientError
+            | OriginOutcome::Abandoned => false,
         }
     }
 

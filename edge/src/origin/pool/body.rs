@@ -77,7 +77,7 @@ impl OriginBody {
     /// It will not be whole: the connection closes with the lease.
     fn broken(&mut self, error: Error) -> Error {
         if let Some(lease) = self.lease.take() {
-            lease.attempt.end(OriginOutcome::Failed(error.cause));
+            lease.attempt.end(OriginOutcome::of_failure(error.cause));
         }
         error
     }

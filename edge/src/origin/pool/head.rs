@@ -9,29 +9,12 @@
 
 use http::header::{
     CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, HOST, SET_COOKIE,
-    TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VARY,
+    TRAILER, TRANSFER_ENCODING,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 use smallvec::SmallVec;
 
-/// Fields that speak to the next neighbour only (RFC 9110 §7.6.1), besides those named by
-/// `Connection`.
-const HOP_BY_HOP: [HeaderName; 9] = [
-    CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    HeaderName::from_static("proxy-authenticate"),
-    HeaderName::from_static("proxy-authorization"),
-    HeaderName::from_static("http2-settings"),
-    TE,
-    TRANSFER_ENCODING,
-    UPGRADE,
-];
-
-/// `Connection` may not name these away: they are for every recipient, and without them a private
-/// response would look public or a part look whole.
-const NEVER_HOP_BY_HOP: [HeaderName; 6] =
-    [CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, HOST, VARY];
+use crate::hop::{HOP_BY_HOP, is_irremovable};
 
 /// Fields that must not arrive behind the content (RFC 9110 §6.5.1).
 const NEVER_TRAILERS: [HeaderName; 7] =
@@ -79,12 +62,13 @@ pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
     for value in headers.get_all(CONNECTION) {
         for token in value.as_bytes().split(|b| *b == b',') {
             if let Ok(name) = HeaderName::from_bytes(token.trim_ascii())
-                && !NEVER_HOP_BY_HOP.contains(&name)
+                && !is_irremovable(&name)
             {
                 named.push(name);
             }
         }
     }
+    headers.remove(CONNECTION);
     for name in named.iter().chain(&HOP_BY_HOP) {
         headers.remove(name);
     }

@@ -25,7 +25,7 @@ async fn a_refused_request_goes_to_the_next_origin_whatever_its_method() {
         }
         let seen = origin.seen.borrow().clone();
         assert!(seen[0].ends_with("content-length: 5\r\n\r\nmoney"), "{seen:?}");
-        assert_eq!(notes.take()[..2], ["0 origin_refused", "1 ok"]);
+        assert_eq!(notes.take()[..2], ["0 connect", "1 ok"]);
         origin.played().await;
     })
     .await;
@@ -40,7 +40,7 @@ async fn each_origin_is_tried_once_and_the_last_failure_is_the_answer() {
             Connections::new().send(&pool, get(), |_, _| {}).await.expect_err("nobody listens");
         assert_eq!((failure.error.cause, failure.stage), (Cause::OriginRefused, Stage::Unsent));
         assert_eq!(failure.origin.as_deref(), Some(&*pool.origins()[1].name));
-        assert_eq!(notes.take(), ["0 origin_refused", "1 origin_refused"]);
+        assert_eq!(notes.take(), ["0 connect", "1 connect"]);
     })
     .await;
 }
@@ -59,7 +59,7 @@ async fn a_get_that_was_sent_goes_elsewhere_and_a_post_does_not() {
             connections.send(&pool, post("money"), |_, _| {}).await.expect_err("it broke");
         assert_eq!((failure.error.cause, failure.stage), (Cause::OriginBroke, Stage::Sent));
         assert_eq!(origin.seen.borrow().len(), 1);
-        assert_eq!(notes.take(), ["0 origin_broke", "1 ok", "0 origin_broke"]);
+        assert_eq!(notes.take(), ["0 broken", "1 ok", "0 broken"]);
         connections.close_idle();
         breaking.played().await;
         origin.played().await;
@@ -76,7 +76,7 @@ async fn after_a_byte_of_an_answer_nothing_is_sent_again() {
         let failure =
             Connections::new().send(&pool, get(), |_, _| {}).await.expect_err("half a head");
         assert_eq!((failure.error.cause, failure.stage), (Cause::OriginBroke, Stage::Answered));
-        assert_eq!(notes.take(), ["0 origin_broke"]);
+        assert_eq!(notes.take(), ["0 broken"]);
         origin.played().await;
     })
     .await;
@@ -92,7 +92,7 @@ async fn ejected(well: &Scripted) -> (Arc<Pool>, Arc<Notes>, tokio::net::TcpSock
         fetch(&Connections::new(), &pool, get()).await.expect("from the well one");
     }
     let told = notes.take();
-    assert_eq!(told.iter().filter(|note| *note == "0 origin_refused").count(), 3, "{told:?}");
+    assert_eq!(told.iter().filter(|note| *note == "0 connect").count(), 3, "{told:?}");
     assert_eq!(told.iter().filter(|note| *note == "0 ejected").count(), 1);
     assert!(!pool.origins()[0].healthy);
     (pool, notes, socket)

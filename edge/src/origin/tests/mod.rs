@@ -176,7 +176,7 @@ pub(super) struct Notes(pub(super) Mutex<Vec<String>>);
 
 impl OriginObserver for Notes {
     fn finished(&self, origin: OriginName<'_>, outcome: OriginOutcome) {
-        self.0.lock().push(format!("{} {}", origin.index, outcome.label()));
+        self.0.lock().push(format!("{} {}", origin.index, outcome.name()));
     }
 
     fn health_changed(&self, origin: OriginName<'_>, healthy: bool) {

@@ -34,7 +34,7 @@ async fn a_clients_broken_upload_keeps_its_cause_and_is_no_mark_against_the_orig
         let upload = request(Method::PUT, body);
         assert_eq!(cause_of(&Connections::new(), &pool, upload).await, Cause::BodyTimeout);
         origin.played().await;
-        assert_eq!(notes.take(), ["0 body_timeout"]);
+        assert_eq!(notes.take(), ["0 abandoned"]);
         assert!(pool.origins()[0].healthy);
     })
     .await;
@@ -67,7 +67,7 @@ async fn an_answer_before_the_end_of_an_upload_ends_both() {
         let (status, _, content) = fetch(&connections, &pool, upload).await.expect("a 413");
         assert_eq!((status.as_u16(), &content[..]), (413, &b"hello"[..]));
         origin.played().await;
-        assert_eq!((connections.idle(), notes.take()), (0, vec!["0 ok".to_owned()]));
+        assert_eq!((connections.idle(), notes.take()), (0, vec!["0 client_error".to_owned()]));
     })
     .await;
 }
@@ -92,7 +92,7 @@ async fn an_answer_is_read_although_the_origin_closes_before_the_upload_ends() {
         }
         let content = reply.body.collect().await.expect("content");
         assert_eq!((reply.status.as_u16(), content.to_bytes().len()), (413, length));
-        assert_eq!((connections.idle(), notes.take()), (0, vec!["0 ok".to_owned()]));
+        assert_eq!((connections.idle(), notes.take()), (0, vec!["0 client_error".to_owned()]));
     })
     .await;
 }
@@ -106,7 +106,7 @@ async fn content_that_is_gone_is_not_sent_again_even_where_the_method_would_allo
         let mut put = post("money");
         put.method = Method::PUT;
         assert_eq!(cause_of(&Connections::new(), &pool, put).await, Cause::OriginBroke);
-        assert_eq!(notes.take(), ["0 origin_broke"]);
+        assert_eq!(notes.take(), ["0 broken"]);
         breaking.played().await;
     })
     .await;

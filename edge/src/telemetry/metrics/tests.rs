@@ -33,8 +33,8 @@ fn with_everything() -> Arc<Metrics> {
     metrics.attach(Arc::new(Node(Budget::new(1 << 20))));
     let brief = Duration::from_millis(1);
     metrics.site("shop").record(CacheOutcome::Hit, 10, Some(brief), brief);
-    metrics.origin("shop", "http://10.0.0.1:8000").record(OriginOutcome::Ok);
-    metrics.purges().applied(Selector::Tag, Mode::Soft, brief);
+    metrics.origin("shop", "http://10.0.0.1:8000").record(crate::origin::OriginOutcome::Ok);
+    metrics.purges().applied(selvedge_purge_api::SelectorKind::Tag, Mode::Soft, brief);
     metrics.error(Cause::OriginRefused);
     metrics
 }
