@@ -132,7 +132,7 @@ fn change(world: &mut World, theme: Theme, dice: &mut Dice) {
         _ => 20 + dice.roll(80) as usize,
     };
     origin.length_lie = match dice.roll(8) {
-        0 => Some(dice.roll(9) as i64 - 4),
+        0 => Some(dice.roll(9).cast_signed() - 4),
         1 | 2 => None,
         _ => Some(0),
     };
