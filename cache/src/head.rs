@@ -252,7 +252,7 @@ mod tests {
         // Freed and made again, so that addresses come again.
         for round in 0..1000 {
             let block = encoded(&format!("\"{:04}\"", round % 7));
-            for _ in 0..1 + round % 4 {
+            for _ in 0..=(round % 4) {
                 assert_eq!(decode_again(&block), decode(&block), "round {round}");
             }
         }

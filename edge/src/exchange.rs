@@ -202,11 +202,11 @@ impl Exchanger {
         })?;
         close::admitted(journal, &admitted);
         let Some(site) = world.sites.find(admitted.host()) else {
-            return Err(Refused::of(Cause::UnknownHost.into(), &admitted));
+            return Err(Box::new(Refused::of(Cause::UnknownHost.into(), &admitted)));
         };
         journal.site = site.index;
         if admitted.content_length.is_some_and(|length| length > site.body_bytes_max) {
-            return Err(Refused::of(Cause::BodyTooLarge.into(), &admitted));
+            return Err(Box::new(Refused::of(Cause::BodyTooLarge.into(), &admitted)));
         }
         Ok((Arc::clone(site), admitted))
     }
@@ -220,12 +220,12 @@ struct Refused {
 }
 
 impl Refused {
-    fn of(error: Error, admitted: &Admitted) -> Box<Self> {
-        Box::new(Self {
+    fn of(error: Error, admitted: &Admitted) -> Self {
+        Self {
             error,
             accept: admitted.headers.get(http::header::ACCEPT).cloned(),
             is_head: admitted.method == Method::HEAD,
-        })
+        }
     }
 }
 

@@ -8,14 +8,11 @@ use harness::{ConfigFile, Edge, Ending, Origin, Response};
 /// The program with its filters, in front of these origins.
 fn node(origins: &[&Origin]) -> (ConfigFile, Edge) {
     let urls: Vec<String> = origins.iter().map(|origin| format!("{:?}", origin.url())).collect();
-    let sites: String = ["heads", "bodies", "slow", "plain"]
-        .into_iter()
-        .map(|name| {
-            let urls = urls.join(", ");
-            format!("[[site]]\nname = \"{name}\"\nhosts = [\"{name}\"]\norigins = [{urls}]\n")
-        })
-        .collect();
-    let file = ConfigFile::new("", &sites);
+    let urls = urls.join(", ");
+    let sites = ["heads", "bodies", "slow", "plain"].map(|name| {
+        format!("[[site]]\nname = \"{name}\"\nhosts = [\"{name}\"]\norigins = [{urls}]\n")
+    });
+    let file = ConfigFile::new("", &sites.concat());
     let mut command = Command::new("setpriv");
     command
         .args(["--pdeathsig", "KILL", "--"])

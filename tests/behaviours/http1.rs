@@ -191,9 +191,8 @@ fn pipelined_requests_are_answered_in_their_order() {
     let edge = Edge::before(&origin);
     let mut client = edge.client();
     let paths: Vec<String> = (0..20).map(|n| format!("/{}", n % 7)).collect();
-    let all: String =
-        paths.iter().map(|path| format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")).collect();
-    client.send(all.as_bytes());
+    let asked = paths.iter().map(|path| format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
+    client.send(asked.collect::<Vec<_>>().concat().as_bytes());
     for path in paths {
         assert_eq!(client.response(false).text(), path);
     }
@@ -280,7 +279,13 @@ fn body_is_never_a_request(edge: &Edge, origin: &Origin, first: &str, status: u1
 
 #[test]
 fn an_unread_body_never_becomes_the_next_request() {
-    let origin = Origin::start(|request, to| to.cacheable(&request.target));
+    let origin = Origin::start(|request, to| {
+        if request.method == "HEAD" {
+            to.raw("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n");
+        } else {
+            to.cacheable(&request.target);
+        }
+    });
     let edge = Edge::before(&origin);
     edge.get_with("/hit", &[("Host", "a")]);
     let mut warm = Client::connect(edge.address);
@@ -369,7 +374,7 @@ fn a_client_that_leaves_is_not_an_error_of_the_origin() {
     drop(client);
     eventually("the exchange is over", || {
         let numbers = edge.metrics();
-        (numbers.sum("selvedge_errors_total", &["cause=\"client_gone\""]) == 1.0).then_some(())
+        (numbers.count("selvedge_errors_total", &["cause=\"client_gone\""]) == 1).then_some(())
     });
-    assert_eq!(edge.metrics().sum("selvedge_errors_total", &["cause=\"origin_broke\""]), 0.0);
+    assert_eq!(edge.metrics().count("selvedge_errors_total", &["cause=\"origin_broke\""]), 0);
 }

@@ -132,7 +132,8 @@ fn rules_of_admission_hold_after_decoding() {
     let long = "x".repeat(9000);
     run(async {
         let send = connect(edge.address).await;
-        let cases: Vec<(&str, String, &[(&str, &str)], u16)> = vec![
+        type Case<'a> = (&'a str, String, &'a [(&'a str, &'a str)], u16);
+        let cases: Vec<Case<'_>> = vec![
             ("GET", "http://a.example/".into(), &[("host", "b.example")], 400),
             ("GET", "http://user:pass@a.example/".into(), &[], 400),
             ("GET", "http://a.example:99999/".into(), &[], 400),
@@ -317,7 +318,7 @@ fn floods_of_cheap_frames_end_the_connection_and_memory_stays_flat() {
     post[0].1 = "POST";
     let open = frame(HEADERS, END_HEADERS, 1, &block(&post));
     flood(&edge, &[], &open, |_| frame(DATA, 0, 1, &[]));
-    assert!(edge.metrics().sum("selvedge_h2_floods_total", &[]) >= 4.0);
+    assert!(edge.metrics().count("selvedge_h2_floods_total", &[]) >= 4);
 }
 
 #[test]
@@ -431,13 +432,12 @@ fn open_streams_finish_when_the_node_drains() {
             origin
         })
         .await
-        .map(|origin| {
+        .inspect(|_| {
             edge.signal("TERM");
             eventually("new connections are refused", || {
                 std::net::TcpStream::connect(edge.address).err()
             });
             go.send(()).expect("the origin waits");
-            origin
         })
         .expect("no panic");
         let answer = download.await.expect("no panic");

@@ -40,11 +40,11 @@ impl Filter for Heads {
                 return Action::Respond(response);
             }
             "/old" => {
-                *request.path = "/new".to_owned();
+                "/new".clone_into(request.path);
                 *request.query = Some("from=old".to_owned());
             }
-            "/climb" => *request.path = "/a/../../b".to_owned(),
-            "/nonsense" => *request.path = "no slash\r\n".to_owned(),
+            "/climb" => "/a/../../b".clone_into(request.path),
+            "/nonsense" => "no slash\r\n".clone_into(request.path),
             _ => {}
         }
         request.headers.insert("x-seen", HeaderValue::from_static(request.scheme));

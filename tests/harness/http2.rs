@@ -195,7 +195,7 @@ impl RawPeer {
     }
 
     /// Reads the next frame; `None` at the end of the connection.
-    pub fn next(&mut self) -> Option<Frame> {
+    pub fn next_frame(&mut self) -> Option<Frame> {
         while self.buffer.len() < 9 {
             self.fill()?;
         }
@@ -212,7 +212,7 @@ impl RawPeer {
     /// Reads up to the first frame that `wanted` is about; `None` at the end of the connection.
     pub fn until(&mut self, mut wanted: impl FnMut(&Frame) -> bool) -> Option<Frame> {
         loop {
-            let frame = self.next()?;
+            let frame = self.next_frame()?;
             if wanted(&frame) {
                 return Some(frame);
             }

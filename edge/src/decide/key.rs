@@ -3,6 +3,8 @@
 //! What is folded in the key is folded in the request to the origin too: otherwise a part that
 //! the key does not see could change the answer that everybody gets.
 
+use std::fmt;
+
 use http::uri::PathAndQuery;
 
 /// A query parameter name, or a prefix of names (`utm_*`).
@@ -18,8 +20,16 @@ impl NamePattern {
         Self { stem: name.to_owned(), prefix }
     }
 
-    fn matches(&self, name: &str) -> bool {
+    /// Whether a parameter's name fits.
+    pub fn matches(&self, name: &str) -> bool {
         if self.prefix { name.starts_with(&self.stem) } else { name == self.stem }
+    }
+}
+
+/// As it is configured: `utm_*`.
+impl fmt::Display for NamePattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.stem, if self.prefix { "*" } else { "" })
     }
 }
 
@@ -37,6 +47,22 @@ pub enum KeyRules {
     Keep(Vec<NamePattern>),
     /// These parameters are dropped.
     Drop(Vec<NamePattern>),
+}
+
+/// As it is configured: a word, or a table of names.
+impl fmt::Display for KeyRules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = |list: &[NamePattern]| {
+            list.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        };
+        match self {
+            Self::Exact => f.write_str("keep"),
+            Self::Sort => f.write_str("sort"),
+            Self::DropAll => f.write_str("drop"),
+            Self::Keep(list) => write!(f, "{{ keep = [{}] }}", names(list)),
+            Self::Drop(list) => write!(f, "{{ drop = [{}] }}", names(list)),
+        }
+    }
 }
 
 impl KeyRules {

@@ -9,27 +9,15 @@ use selvedge_cache::policy::Options;
 use super::World;
 use super::gauges::Observer;
 use crate::admit;
-use crate::decide::{KeyRules, Site, Sites, key::NamePattern};
+use crate::decide::{Site, Sites};
 use crate::filter::{Filter, Filters};
-use crate::origin::{
-    OriginAddress, OriginConfig, OriginDeadlines, OriginLimits, Pool, PoolConfig, PoolError, Trust,
-};
+use crate::origin::{OriginDeadlines, OriginLimits, Pool, PoolConfig, PoolError, Trust};
 use crate::telemetry::Telemetry;
-use crate::upkeep::config::{self, Config, QueryFold};
+use crate::upkeep::config::{self, Config};
 
 /// Why a world cannot be built: one sentence for people.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// An origin that the pool does not take.
-    #[error("site {site:?}: origin {origin:?}: {why}")]
-    Origin {
-        /// The site.
-        site: String,
-        /// As written.
-        origin: String,
-        /// What is wrong.
-        why: String,
-    },
     /// A pool that cannot be made.
     #[error("site {site:?}: {source}")]
     Pool {
@@ -55,7 +43,7 @@ pub fn world(
     let mut pools = HashMap::new();
     for written in &config.sites {
         let index = telemetry.metrics().site(&written.name).index();
-        let wanted = pool_config(written)?;
+        let wanted = pool_config(written);
         let kept =
             old.and_then(|old| old.pools.get(&index)).filter(|pool| *pool.config() == wanted);
         let pool = match kept {
@@ -76,7 +64,7 @@ pub fn world(
             cache: options(written),
             ttl_min_s: written.ttl.min_s,
             ttl_max_s: written.ttl.max_s,
-            key: key_rules(&written.query),
+            key: written.query.clone(),
             origin_host: written.origin_host.clone(),
             purge_from: written.purge_from.networks.clone(),
             purge_from_unix: written.purge_from.unix,
@@ -104,33 +92,9 @@ fn options(site: &config::Site) -> Options {
     }
 }
 
-fn key_rules(fold: &QueryFold) -> KeyRules {
-    let names = |list: &[config::Parameter]| {
-        list.iter().map(|it| NamePattern::new(&it.name, it.begins)).collect()
-    };
-    match fold {
-        QueryFold::Keep => KeyRules::Exact,
-        QueryFold::Sort => KeyRules::Sort,
-        QueryFold::Drop => KeyRules::DropAll,
-        QueryFold::Only(list) => KeyRules::Keep(names(list)),
-        QueryFold::Without(list) => KeyRules::Drop(names(list)),
-    }
-}
-
-fn pool_config(site: &config::Site) -> Result<PoolConfig, BuildError> {
-    let mut origins = Vec::with_capacity(site.origins.len());
-    for (origin, _) in &site.origins {
-        let text = origin.to_string();
-        let address: OriginAddress = text.parse().map_err(|why| BuildError::Origin {
-            site: site.name.clone(),
-            origin: text.clone(),
-            why: format!("{why}"),
-        })?;
-        origins.push(OriginConfig::from(address));
-    }
+fn pool_config(site: &config::Site) -> PoolConfig {
     let said = &site.origin;
-    let mut config = PoolConfig::new(site.name.clone(), []);
-    config.origins = origins;
+    let mut config = PoolConfig::new(site.name.clone(), site.origins.iter().cloned());
     config.deadlines = OriginDeadlines {
         queue_ms: said.queue_ms,
         resolve_ms: said.resolve_ms,
@@ -152,5 +116,5 @@ fn pool_config(site: &config::Site) -> Result<PoolConfig, BuildError> {
     config.retry.attempts_max = said.attempts_max;
     config.trust = said.ca.clone().map_or(Trust::System, |file: PathBuf| Trust::File(file));
     config.host = site.origin_host.as_deref().and_then(|host| host.parse().ok());
-    Ok(config)
+    config
 }

@@ -15,7 +15,13 @@ pub struct NodeGauges(pub Arc<Shared>);
 
 impl Gauges for NodeGauges {
     fn tier(&self, tier: Tier) -> Option<TierStats> {
-        self.0.cache.store.stats(tier)
+        let mut stats = self.0.cache.store.stats(tier)?;
+        if tier == Tier::Disk {
+            // The engine does not count; every response that the directory knows is there, or on
+            // its way.
+            stats.entries = self.0.cache.directory.len() as u64;
+        }
+        Some(stats)
     }
 
     fn disk_health(&self) -> Health {

@@ -25,13 +25,13 @@ use super::status::{NodeStatus, Phase};
 use super::storage::{self, Storage};
 use super::upkeep::{self, Counting, Watch};
 use crate::accept::drain::Drain;
-use crate::accept::listener::{self, Bound, ListenError};
+use crate::accept::listener::{self, Bound, ListenAddress, ListenError};
 use crate::accept::tls::CertificateError;
 use crate::filter::Filter;
 use crate::telemetry::access_log::{AccessLog, Target};
 use crate::telemetry::metrics::{self, Metrics};
 use crate::telemetry::{Telemetry, log};
-use crate::upkeep::admin::{AdminAddr, AdminListener, AdminSources, Readiness};
+use crate::upkeep::admin::{AdminListener, AdminSources, Readiness};
 use crate::upkeep::config::{self, Config, TokenSecret};
 use crate::upkeep::runtime::{DiskRuntime, control, raise_descriptor_limit};
 use crate::upkeep::signals::{Signal, Signals};
@@ -272,24 +272,21 @@ impl Node {
 }
 
 fn bind_all(
-    addresses: &[config::Address],
+    addresses: &[ListenAddress],
     workers: usize,
     option: &'static str,
 ) -> Result<Vec<Bound>, StartError> {
     let mut all = Vec::new();
     for address in addresses {
-        let address = address.to_string().parse().expect("a configured address is an address");
-        all.extend(listener::bind(&address, workers, option)?);
+        all.extend(listener::bind(address, workers, option)?);
     }
     Ok(all)
 }
 
 async fn bind_admin(config: &Config, tokens: &Tokens) -> Result<AdminListener, StartError> {
-    let text = config.node.admin.to_string();
-    let failed = |source| StartError::Admin { address: text.clone(), source };
-    let address = AdminAddr::parse(&text)
-        .map_err(|why| failed(io::Error::new(io::ErrorKind::InvalidInput, why)))?;
-    AdminListener::bind(&address, tokens).await.map_err(|source| match source.kind() {
+    let address = &config.node.admin;
+    let failed = |source| StartError::Admin { address: address.to_string(), source };
+    AdminListener::bind(address, tokens).await.map_err(|source| match source.kind() {
         io::ErrorKind::AddrInUse => failed(io::Error::new(
             io::ErrorKind::AddrInUse,
             "the address is in use, perhaps by another node: choose another with --admin",

@@ -45,7 +45,45 @@ pub struct AddressError {
     /// What was written.
     pub text: String,
     /// What is wrong with it.
-    pub reason: &'static str,
+    pub reason: Flaw,
+}
+
+/// What can be wrong with the text of an address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Flaw {
+    /// No scheme.
+    #[error("it must begin with http://, https:// or unix:")]
+    NoScheme,
+    /// A scheme that origins do not have.
+    #[error("its scheme must be http, https or unix")]
+    OtherScheme,
+    /// More than a place.
+    #[error("it must not have a path, a query or a fragment")]
+    HasPath,
+    /// Credentials.
+    #[error("it must not carry a user name or a password")]
+    HasUser,
+    /// Nothing where the host should be.
+    #[error("it has no host")]
+    NoHost,
+    /// Neither a name nor an address.
+    #[error("its host is not a valid name or address")]
+    BadHost,
+    /// IPv6 without brackets.
+    #[error("an IPv6 address must stand in [ ]")]
+    NoBrackets,
+    /// Something else in brackets, or brackets that are not closed.
+    #[error("in [ ] must stand an IPv6 address, and only a port may follow")]
+    BadBrackets,
+    /// The port is no number, or out of range.
+    #[error("its port must be a number from 1 to 65535")]
+    BadPort,
+    /// A socket's path that depends on where the process runs.
+    #[error("the path of a Unix socket must begin with /")]
+    RelativePath,
+    /// A socket's path that the system does not take.
+    #[error("the path of a Unix socket is at most 107 bytes long and holds no zero byte")]
+    BadPath,
 }
 
 impl OriginAddress {
@@ -100,27 +138,27 @@ const fn default_port(tls: bool) -> u16 {
     if tls { 443 } else { 80 }
 }
 
-fn parse(text: &str) -> Result<OriginAddress, &'static str> {
+fn parse(text: &str) -> Result<OriginAddress, Flaw> {
     if let Some(path) = text.strip_prefix("unix:") {
         return parse_socket(path);
     }
-    let (scheme, rest) =
-        text.split_once("://").ok_or("it must begin with http://, https:// or unix:")?;
+    let (scheme, rest) = text.split_once("://").ok_or(Flaw::NoScheme)?;
     let tls = match scheme.to_ascii_lowercase().as_str() {
         "http" => false,
         "https" => true,
-        _ => return Err("its scheme must be http, https or unix"),
+        _ => return Err(Flaw::OtherScheme),
     };
     let authority = rest.strip_suffix('/').unwrap_or(rest);
-    if authority.contains(['/', '?', '#']) {
-        return Err("it must not have a path, a query or a fragment");
+    let place = authority.split(['/', '?', '#']).next().unwrap_or("");
+    if place.contains('@') {
+        return Err(Flaw::HasUser);
     }
-    if authority.contains('@') {
-        return Err("it must not carry a user name or a password");
+    if place != authority {
+        return Err(Flaw::HasPath);
     }
     let (host, port) = split_port(authority)?;
     let host = if authority.starts_with('[') {
-        let ip: Ipv6Addr = host.parse().map_err(|_| "between [ ] must stand an IPv6 address")?;
+        let ip: Ipv6Addr = host.parse().map_err(|_| Flaw::BadBrackets)?;
         OriginHost::Ip(ip.into())
     } else {
         parse_host(host)?
@@ -128,43 +166,40 @@ fn parse(text: &str) -> Result<OriginAddress, &'static str> {
     let port = match port {
         None => default_port(tls),
         Some(digits) if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) => {
-            digits.parse().ok().filter(|port| *port != 0).ok_or("its port must be 1 to 65535")?
+            digits.parse().ok().filter(|port| *port != 0).ok_or(Flaw::BadPort)?
         }
-        Some(_) => return Err("its port must be a number"),
+        Some(_) => return Err(Flaw::BadPort),
     };
     Ok(OriginAddress::Net { tls, host, port })
 }
 
-fn parse_socket(path: &str) -> Result<OriginAddress, &'static str> {
+fn parse_socket(path: &str) -> Result<OriginAddress, Flaw> {
     if !path.starts_with('/') {
-        return Err("the path of a Unix socket must begin with /");
+        return Err(Flaw::RelativePath);
     }
-    if path.len() > SOCKET_PATH_BYTES_MAX {
-        return Err("the path of a Unix socket is at most 107 bytes long");
-    }
-    if path.contains('\0') {
-        return Err("the path of a Unix socket must not hold a zero byte");
+    if path.len() > SOCKET_PATH_BYTES_MAX || path.contains('\0') {
+        return Err(Flaw::BadPath);
     }
     Ok(OriginAddress::Unix(PathBuf::from(path)))
 }
 
-fn split_port(authority: &str) -> Result<(&str, Option<&str>), &'static str> {
+fn split_port(authority: &str) -> Result<(&str, Option<&str>), Flaw> {
     if let Some(inner) = authority.strip_prefix('[') {
-        let (host, rest) = inner.split_once(']').ok_or("its [ has no ]")?;
+        let (host, rest) = inner.split_once(']').ok_or(Flaw::BadBrackets)?;
         return match rest.strip_prefix(':') {
             Some(port) => Ok((host, Some(port))),
             None if rest.is_empty() => Ok((host, None)),
-            None => Err("only a port may follow the ]"),
+            None => Err(Flaw::BadBrackets),
         };
     }
     match authority.split_once(':') {
-        Some((_, port)) if port.contains(':') => Err("an IPv6 address must stand in [ ]"),
+        Some((_, port)) if port.contains(':') => Err(Flaw::NoBrackets),
         Some((host, port)) => Ok((host, Some(port))),
         None => Ok((authority, None)),
     }
 }
 
-fn parse_host(host: &str) -> Result<OriginHost, &'static str> {
+fn parse_host(host: &str) -> Result<OriginHost, Flaw> {
     if let Ok(ip) = host.parse::<IpAddr>() {
         return Ok(OriginHost::Ip(ip));
     }
@@ -175,10 +210,10 @@ fn parse_host(host: &str) -> Result<OriginHost, &'static str> {
             && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
     };
     if bare.is_empty() {
-        return Err("it has no host");
+        return Err(Flaw::NoHost);
     }
     if bare.len() > NAME_BYTES_MAX || !bare.split('.').all(label_is_fine) {
-        return Err("its host is not a valid name or address");
+        return Err(Flaw::BadHost);
     }
     Ok(OriginHost::Name(bare.to_ascii_lowercase()))
 }

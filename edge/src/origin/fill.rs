@@ -14,7 +14,8 @@ use crate::error::{Cause, Error};
 pub async fn pump(mut writer: FillWriter, mut body: OriginBody) -> Result<(), Error> {
     loop {
         if writer.ready().await.is_err() {
-            return abandon(writer);
+            abandon(writer);
+            return Ok(());
         }
         let frame = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
         match frame {
@@ -26,7 +27,8 @@ pub async fn pump(mut writer: FillWriter, mut body: OriginBody) -> Result<(), Er
                 while data.len() > CHUNK_BYTES {
                     writer.write(data.split_to(CHUNK_BYTES));
                     if writer.ready().await.is_err() {
-                        return abandon(writer);
+                        abandon(writer);
+                        return Ok(());
                     }
                 }
                 writer.write(data);
@@ -45,7 +47,6 @@ pub async fn pump(mut writer: FillWriter, mut body: OriginBody) -> Result<(), Er
 }
 
 /// Nobody wants the rest, and it is not worth fetching.
-fn abandon(writer: FillWriter) -> Result<(), Error> {
+fn abandon(writer: FillWriter) {
     writer.fail(FailureCode(Cause::ClientGone.code()));
-    Ok(())
 }

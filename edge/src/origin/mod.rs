@@ -34,7 +34,7 @@ pub mod send;
 #[cfg(test)]
 mod tests;
 
-pub use address::{AddressError, OriginAddress};
+pub use address::{AddressError, Flaw, OriginAddress};
 pub use config::{OriginConfig, OriginDeadlines, OriginLimits, PoolConfig, Trust};
 pub use health::passive::PassiveConfig;
 pub use observe::{OriginName, OriginObserver, OriginOutcome, OriginStatus, Unobserved};

@@ -15,7 +15,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Map, Value};
 use tokio::net::{TcpStream, UnixStream};
 
-use super::admin::AdminAddr;
+use crate::accept::listener::ListenAddress;
 
 const CONNECT_WAIT: Duration = Duration::from_secs(5);
 /// Longer than the admin plane itself waits for its ledger.
@@ -70,7 +70,7 @@ pub struct Outcome {
 /// Sends the purge and waits for its answer.
 pub async fn run(args: &PurgeArgs) -> Outcome {
     let refused = |message: String| Outcome { code: 1, message };
-    let addr = match AdminAddr::parse(&args.admin) {
+    let addr = match args.admin.parse::<ListenAddress>() {
         Ok(addr) => addr,
         Err(why) => return refused(format!("Nothing was sent: --admin: {why}.")),
     };
@@ -86,12 +86,12 @@ pub async fn run(args: &PurgeArgs) -> Outcome {
     }
 }
 
-fn request(args: &PurgeArgs, addr: &AdminAddr) -> Result<Request<Full<Bytes>>, String> {
+fn request(args: &PurgeArgs, addr: &ListenAddress) -> Result<Request<Full<Bytes>>, String> {
     let mut request = Request::post("/v1/purges").body(Full::from(body(args)?.to_string()));
     let request_ref = request.as_mut().map_err(|why| why.to_string())?;
     let host = match addr {
-        AdminAddr::Tcp(addr) => HeaderValue::from_str(addr),
-        AdminAddr::Unix(_) => Ok(HeaderValue::from_static("localhost")),
+        ListenAddress::Tcp { .. } => HeaderValue::from_str(&addr.to_string()),
+        ListenAddress::Unix(_) => Ok(HeaderValue::from_static("localhost")),
     };
     let fields = request_ref.headers_mut();
     fields.insert(HOST, host.map_err(|_| "--admin has characters no host has".to_owned())?);
@@ -138,7 +138,7 @@ fn body(args: &PurgeArgs) -> Result<Value, String> {
 
 /// One exchange over a connection of its own; the error is the whole message.
 async fn send(
-    addr: &AdminAddr,
+    addr: &ListenAddress,
     request: Request<Full<Bytes>>,
 ) -> Result<(StatusCode, Bytes), String> {
     let unreachable = |why: &dyn std::fmt::Display| {
@@ -149,8 +149,10 @@ async fn send(
     };
     let connected = tokio::time::timeout(CONNECT_WAIT, async {
         Ok::<_, std::io::Error>(match addr {
-            AdminAddr::Tcp(addr) => Either::Tcp(TcpStream::connect(addr).await?),
-            AdminAddr::Unix(path) => Either::Unix(UnixStream::connect(path).await?),
+            ListenAddress::Tcp { host, port } => {
+                Either::Tcp(TcpStream::connect((host.as_str(), *port)).await?)
+            }
+            ListenAddress::Unix(path) => Either::Unix(UnixStream::connect(path).await?),
         })
     });
     let stream = connected
@@ -190,7 +192,7 @@ where
     }
 }
 
-fn lost(addr: &AdminAddr, why: &str) -> String {
+fn lost(addr: &ListenAddress, why: &str) -> String {
     format!(
         "The answer of {addr} was lost ({why}): the purge may or may not be in force. Send it \
          again; purging twice does no harm."

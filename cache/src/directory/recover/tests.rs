@@ -134,7 +134,7 @@ fn what_was_received_in_the_future_counts_as_stale_and_comparisons_are_made_anew
     let dir = dir();
     let mut ahead = record(1, 1);
     ahead.fresh.received = Millis((WALL_S + 7 * 86_400) * 1000);
-    ahead.checked = Position(8);
+    ahead.checked = crate::invalidate::Position(8);
     let mut frames = Vec::new();
     codec::put(&mut frames, &ahead);
     write(dir.path(), 1, Kind::Log, &file(Kind::Log, 1, LEDGER, &frames));

@@ -1,7 +1,7 @@
 //! Where to listen, as text and as a value.
 
 use std::fmt;
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -10,13 +10,16 @@ use serde::{Deserialize, Serialize};
 /// Longest path of a Unix socket, in bytes: what `sockaddr_un` holds on Linux, less its end.
 const UNIX_PATH_BYTES_MAX: usize = 107;
 
+/// Longest host name, in bytes (RFC 1035 §2.3.4, without the final dot).
+const NAME_BYTES_MAX: usize = 253;
+
 /// `host:port`, `[::]:port` or `unix:/path`. Port 0 lets the system choose.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum ListenAddress {
     /// TCP.
     Tcp {
-        /// An address without brackets, or a name.
+        /// An address without brackets, or a name in lower case.
         host: String,
         /// The port.
         port: u16,
@@ -75,18 +78,44 @@ impl FromStr for ListenAddress {
         let Ok(port) = port.parse() else { return wrong(AddressError::BadPort) };
         let host = match host.strip_prefix('[') {
             Some(rest) => match rest.strip_suffix(']') {
-                Some(inner) if inner.parse::<Ipv6Addr>().is_ok() => inner,
-                _ => return wrong(AddressError::Brackets),
+                // Its shortest form, so that one place has one spelling.
+                Some(inner) => match inner.parse::<Ipv6Addr>() {
+                    Ok(ip) => return Ok(Self::Tcp { host: ip.to_string(), port }),
+                    Err(_) => return wrong(AddressError::Brackets),
+                },
+                None => return wrong(AddressError::Brackets),
             },
             None if host.contains(':') => return wrong(AddressError::Brackets),
             None => host,
         };
-        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:".contains(&byte);
-        match host {
-            "" => wrong(AddressError::NoHost),
-            _ if host.bytes().all(is_plain) => Ok(Self::Tcp { host: host.to_owned(), port }),
-            _ => wrong(AddressError::BadHost),
+        if host.is_empty() {
+            return wrong(AddressError::NoHost);
         }
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+        let is_label = |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(is_plain);
+        if host.len() > NAME_BYTES_MAX || !host.split('.').all(is_label) {
+            return wrong(AddressError::BadHost);
+        }
+        Ok(Self::Tcp { host: host.to_ascii_lowercase(), port })
+    }
+}
+
+impl ListenAddress {
+    /// Whether only this machine can reach it.
+    pub fn is_local(&self) -> bool {
+        match self {
+            Self::Unix(_) => true,
+            Self::Tcp { host, .. } => {
+                host == "localhost"
+                    || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+            }
+        }
+    }
+}
+
+impl From<SocketAddr> for ListenAddress {
+    fn from(address: SocketAddr) -> Self {
+        Self::Tcp { host: address.ip().to_string(), port: address.port() }
     }
 }
 
@@ -126,9 +155,25 @@ mod tests {
     }
 
     #[test]
+    fn one_place_has_one_spelling() {
+        let shown = |text: &str| text.parse::<ListenAddress>().expect(text).to_string();
+        assert_eq!(shown("[0:0::1]:80"), "[::1]:80");
+        assert_eq!(shown("Edge.Example:80"), "edge.example:80");
+    }
+
+    #[test]
+    fn local_is_loopback_and_unix() {
+        let local = |text: &str| text.parse::<ListenAddress>().expect(text).is_local();
+        assert!(
+            local("127.0.0.1:1") && local("[::1]:1") && local("unix:/s") && local("localhost:1")
+        );
+        assert!(!local("0.0.0.0:1") && !local("[::]:1") && !local("edge.example:1"));
+    }
+
+    #[test]
     fn bad_addresses_say_why() {
         type Reason = fn(String) -> AddressError;
-        let cases: [(&str, Reason); 14] = [
+        let cases: [(&str, Reason); 17] = [
             ("", AddressError::NoPort),
             ("8080", AddressError::NoPort),
             ("localhost", AddressError::NoPort),
@@ -140,6 +185,9 @@ mod tests {
             ("::1:x:8080", AddressError::Brackets),
             ("[::1:8080", AddressError::Brackets),
             ("[localhost]:80", AddressError::Brackets),
+            ("[::zz]:80", AddressError::Brackets),
+            ("a..b:80", AddressError::BadHost),
+            ("a.:80", AddressError::BadHost),
             ("http//a b:80", AddressError::BadHost),
             ("unix:run/x.sock", AddressError::RelativePath),
             ("unix:", AddressError::RelativePath),

@@ -171,7 +171,8 @@ async fn unix_connections_are_handed_to_all_workers_in_turn() {
                     move |accepted| {
                         assert_eq!(accepted.peer, Peer::Unix);
                         served.borrow_mut().push(worker);
-                        ready(drop(accepted))
+                        drop(accepted);
+                        ready(())
                     },
                 )));
             }

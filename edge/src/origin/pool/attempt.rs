@@ -82,16 +82,16 @@ impl Attempt {
 
     fn counts_against(&self, outcome: OriginOutcome) -> bool {
         match outcome {
-            OriginOutcome::Ok
-            | OriginOutcome::NotModified
-            | OriginOutcome::ClientError
-            | OriginOutcome::Abandoned => false,
             OriginOutcome::ServerError => {
                 self.pool.origin(self.index).health.counts_server_errors()
             }
             OriginOutcome::Connect | OriginOutcome::Timeout | OriginOutcome::Broken => true,
             // A full queue is our own bound, and says nothing of how the origin is.
-            OriginOutcome::Refused => false,
+            OriginOutcome::Refused
+            | OriginOutcome::Ok
+            | OriginOutcome::NotModified
+            | OriginOutcome::ClientError
+            | OriginOutcome::Abandoned => false,
         }
     }
 

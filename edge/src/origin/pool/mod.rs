@@ -339,3 +339,23 @@ impl Drop for Queued<'_> {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tls_origin_by_name_is_sent_its_own_host() {
+        let host = |text: &str, fixed: Option<&'static str>| {
+            let address: OriginAddress = text.parse().expect(text);
+            let mut config = PoolConfig::new("shop", [address.clone()]);
+            config.host = fixed.map(HeaderValue::from_static);
+            host_for(&address, &config).map(|host| host.to_str().expect("text").to_owned())
+        };
+        assert_eq!(host("https://a.example", None).as_deref(), Some("a.example"));
+        assert_eq!(host("https://a.example:8443", None).as_deref(), Some("a.example:8443"));
+        assert_eq!(host("https://10.0.0.1", None), None);
+        assert_eq!(host("http://a.example", None), None);
+        assert_eq!(host("http://a.example", Some("b")).as_deref(), Some("b"));
+    }
+}

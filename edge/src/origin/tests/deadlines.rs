@@ -17,7 +17,7 @@ async fn late(script: Vec<Step>, set: impl FnOnce(&mut PoolConfig)) -> (Cause, D
         let cause = cause_of(&Connections::new(), &pool, get()).await;
         let elapsed = started.elapsed();
         origin.played().await;
-        assert_eq!(notes.take(), [format!("0 {}", cause.label())]);
+        assert_eq!(notes.take(), [format!("0 {}", OriginOutcome::of_failure(cause).name())]);
         (cause, elapsed)
     })
     .await

@@ -17,7 +17,7 @@ async fn cause_with(bytes: &str, set: impl FnOnce(&mut PoolConfig)) -> Cause {
         let cause = cause_of(&connections, &pool, get()).await;
         assert_eq!(connections.idle(), 0);
         origin.played().await;
-        assert_eq!(notes.take(), [format!("0 {}", cause.label())]);
+        assert_eq!(notes.take(), [format!("0 {}", OriginOutcome::of_failure(cause).name())]);
         cause
     })
     .await

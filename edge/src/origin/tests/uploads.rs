@@ -67,7 +67,7 @@ async fn an_answer_before_the_end_of_an_upload_ends_both() {
         let (status, _, content) = fetch(&connections, &pool, upload).await.expect("a 413");
         assert_eq!((status.as_u16(), &content[..]), (413, &b"hello"[..]));
         origin.played().await;
-        assert_eq!((connections.idle(), notes.take()), (0, vec!["0 ok".to_owned()]));
+        assert_eq!((connections.idle(), notes.take()), (0, vec!["0 client_error".to_owned()]));
     })
     .await;
 }
@@ -92,7 +92,7 @@ async fn an_answer_is_read_although_the_origin_closes_before_the_upload_ends() {
         }
         let content = reply.body.collect().await.expect("content");
         assert_eq!((reply.status.as_u16(), content.to_bytes().len()), (413, length));
-        assert_eq!((connections.idle(), notes.take()), (0, vec!["0 ok".to_owned()]));
+        assert_eq!((connections.idle(), notes.take()), (0, vec!["0 client_error".to_owned()]));
     })
     .await;
 }

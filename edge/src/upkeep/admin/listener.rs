@@ -23,6 +23,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::{AdminSources, check_exposure, routes};
+use crate::accept::listener::ListenAddress;
 
 /// Most connections at a time; further ones wait in the kernel's backlog.
 pub const CONNECTIONS_MAX: u16 = 64;
@@ -39,49 +40,11 @@ const GRACE: Duration = Duration::from_secs(5);
 /// Pause after an accept call that failed (EMFILE and the like).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
-/// An address as `--admin` takes it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AdminAddr {
-    /// `HOST:PORT`; port 0 lets the kernel choose.
-    Tcp(String),
-    /// `unix:/PATH`.
-    Unix(PathBuf),
-}
-
-impl AdminAddr {
-    /// Reads `HOST:PORT`, `[ADDRESS]:PORT` or `unix:/PATH`.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        if let Some(path) = text.strip_prefix("unix:") {
-            if path.is_empty() {
-                return Err("unix: needs a path, as in unix:/run/selvedge-admin.sock".to_owned());
-            }
-            return Ok(Self::Unix(PathBuf::from(path)));
-        }
-        match text.rsplit_once(':') {
-            Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => {
-                Ok(Self::Tcp(text.to_owned()))
-            }
-            _ => {
-                Err(format!("{text:?} is no address: use HOST:PORT, [ADDRESS]:PORT or unix:/PATH"))
-            }
-        }
-    }
-}
-
-impl std::fmt::Display for AdminAddr {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Tcp(addr) => f.write_str(addr),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
-}
-
 /// A bound listener of the admin plane.
 #[derive(Debug)]
 pub struct AdminListener {
     bound: Bound,
-    addr: AdminAddr,
+    addr: ListenAddress,
 }
 
 #[derive(Debug)]
@@ -102,16 +65,16 @@ impl Drop for RemovedAtEnd {
 
 impl AdminListener {
     /// Binds, unless the address would expose the plane without a token.
-    pub async fn bind(addr: &AdminAddr, tokens: &Tokens) -> io::Result<Self> {
+    pub async fn bind(addr: &ListenAddress, tokens: &Tokens) -> io::Result<Self> {
         match addr {
-            AdminAddr::Tcp(text) => {
+            ListenAddress::Tcp { host, port } => {
                 let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-                for socket in tokio::net::lookup_host(text).await? {
+                for socket in tokio::net::lookup_host((host.as_str(), *port)).await? {
                     check_exposure(socket, tokens)
                         .map_err(|why| io::Error::new(io::ErrorKind::PermissionDenied, why))?;
                     match TcpListener::bind(socket).await {
                         Ok(listener) => {
-                            let addr = AdminAddr::Tcp(listener.local_addr()?.to_string());
+                            let addr = listener.local_addr()?.into();
                             return Ok(Self { bound: Bound::Tcp(listener), addr });
                         }
                         Err(why) => last = why,
@@ -119,7 +82,7 @@ impl AdminListener {
                 }
                 Err(last)
             }
-            AdminAddr::Unix(path) => {
+            ListenAddress::Unix(path) => {
                 let (listener, file) = bind_unix(path).await?;
                 Ok(Self { bound: Bound::Unix { listener, file }, addr: addr.clone() })
             }
@@ -127,7 +90,7 @@ impl AdminListener {
     }
 
     /// Where it listens, with the port that the kernel chose.
-    pub fn addr(&self) -> &AdminAddr {
+    pub fn addr(&self) -> &ListenAddress {
         &self.addr
     }
 

@@ -7,7 +7,7 @@
 //! Knows no cache, no origins and no sites: numbers come from a [`StatusSource`], purges go to
 //! [`selvedge_purge_api::PurgeApi`].
 //!
-//! Reading order: [`listener`] (addresses and connections), `routes`, `page`.
+//! Reading order: [`listener`] (connections), `routes`, `page`.
 
 pub mod listener;
 mod page;
@@ -23,7 +23,7 @@ use selvedge_purge_api::PurgeApi;
 use selvedge_purge_api::auth::Tokens;
 use serde_json::Value;
 
-pub use listener::{AdminAddr, AdminListener};
+pub use listener::AdminListener;
 
 /// Whether this node wants traffic.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -49,6 +49,4 @@ pub use model::{
     Token, TokenSecret, TtlOptions,
 };
 pub use surroundings::{Process, Surroundings};
-pub use value::{
-    Address, HostField, HostPattern, Origin, OriginTarget, Parameter, PeerSet, QueryFold, Scope,
-};
+pub use value::{HostPattern, PeerSet, Scope};

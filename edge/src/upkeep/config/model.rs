@@ -7,10 +7,13 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use crate::accept::listener::ListenAddress;
 use crate::accept::{ClientDeadlines, HeadLimits};
+use crate::decide::KeyRules;
+use crate::origin::OriginAddress;
 
 use super::reader::Settings;
-use super::value::{Address, HostField, HostPattern, Origin, PeerSet, QueryFold, Scope};
+use super::value::{HostPattern, PeerSet, Scope};
 
 /// The whole configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,11 +41,11 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
     /// Plain listeners; may be empty when there are TLS listeners.
-    pub listen: Vec<Address>,
+    pub listen: Vec<ListenAddress>,
     /// TLS listeners.
-    pub tls_listen: Vec<Address>,
+    pub tls_listen: Vec<ListenAddress>,
     /// The admin listener.
-    pub admin: Address,
+    pub admin: ListenAddress,
     /// Bound of everything kept because of traffic, in bytes.
     pub memory_bytes: u64,
     /// Data threads.
@@ -150,12 +153,12 @@ pub struct Site {
     pub name: String,
     /// Hosts it answers for; at least one.
     pub hosts: Vec<HostPattern>,
-    /// Origins with the `Host` each is sent; at least one.
-    pub origins: Vec<(Origin, HostField)>,
+    /// Origins; at least one, none twice.
+    pub origins: Vec<OriginAddress>,
     /// `origin_host` as it was said, for pools that send one host to all.
     pub origin_host: Option<String>,
     /// How the query enters the key.
-    pub query: QueryFold,
+    pub query: KeyRules,
     /// Lifetimes.
     pub ttl: TtlOptions,
     /// Stale responses.

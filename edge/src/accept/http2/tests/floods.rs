@@ -12,11 +12,7 @@ const PIPE_BYTES: usize = 1 << 16;
 /// Sends `flood` again and again; what came back, and how many were taken before the end. What
 /// the pipe holds and what is thrown away while the server lingers is not counted.
 async fn flooded(first: Vec<u8>, flood: impl Fn(u32) -> Vec<u8>) -> (Vec<RawFrame>, usize) {
-    let handler = at_once(|_| {
-        let mut body = Script::default();
-        body.hangs = true;
-        Response::new(body)
-    });
+    let handler = at_once(|_| Response::new(Script { hangs: true, ..Script::default() }));
     let (io, served) = served(handler, Http2Config::default(), PIPE_BYTES);
     let (mut input, mut output) = tokio::io::split(io);
     output.write_all(&[opening(), first].concat()).await.expect("written");

@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use crate::accept::listener::ListenAddress;
 use crate::accept::{ClientDeadlines, HeadLimits};
 use crate::upkeep::config::card::{Card, Kind};
 use crate::upkeep::config::model::{AccessLog, Disk, Limits, Node};
@@ -11,7 +12,7 @@ use crate::upkeep::config::options as o;
 use crate::upkeep::config::problem::{Place, Wrong};
 use crate::upkeep::config::reader::{Reader, resolve, text};
 use crate::upkeep::config::unit::short;
-use crate::upkeep::config::value::{Address, parse_peer};
+use crate::upkeep::config::value::{parse_address, parse_peer};
 use crate::upkeep::config::written::Spoken;
 
 /// `[node]`.
@@ -101,28 +102,28 @@ pub(super) fn count(reader: &mut Reader<'_>, card: &'static Card) -> usize {
     reader.count(card).unwrap_or(min) as usize
 }
 
-fn address(spoken: &Spoken) -> Result<Address, Wrong> {
-    Address::parse(text(spoken, "127.0.0.1:8080")?)
+fn address(spoken: &Spoken) -> Result<ListenAddress, Wrong> {
+    parse_address(text(spoken, "127.0.0.1:8080")?)
 }
 
-fn addresses(reader: &mut Reader<'_>, card: &'static Card) -> Vec<(Address, Place)> {
+fn addresses(reader: &mut Reader<'_>, card: &'static Card) -> Vec<(ListenAddress, Place)> {
     reader.list(card, address, ToString::to_string)
 }
 
 /// Two listeners on one address: the second bind would fail, with a worse message.
 fn unique_addresses(
     reader: &mut Reader<'_>,
-    listen: &[(Address, Place)],
-    tls_listen: &[(Address, Place)],
-    admin: Option<&Address>,
+    listen: &[(ListenAddress, Place)],
+    tls_listen: &[(ListenAddress, Place)],
+    admin: Option<&ListenAddress>,
 ) {
     let admin_place = reader.place_of(&o::NODE_ADMIN);
-    let all: Vec<(&Address, &Place)> = listen
+    let all: Vec<(&ListenAddress, &Place)> = listen
         .iter()
         .chain(tls_listen)
         .map(|(address, place)| (address, place))
         .chain(admin.map(|address| (address, &admin_place)))
-        .filter(|(address, _)| !matches!(address, Address::Tcp { port: 0, .. }))
+        .filter(|(address, _)| !matches!(address, ListenAddress::Tcp { port: 0, .. }))
         .collect();
     let mut seen = std::collections::HashMap::new();
     for (address, place) in all {

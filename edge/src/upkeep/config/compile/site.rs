@@ -2,13 +2,14 @@
 
 use super::ReadSite;
 use super::origin;
+use crate::origin::OriginAddress;
 use crate::upkeep::config::model::{Site, StaleOptions, TtlOptions};
 use crate::upkeep::config::options as o;
 use crate::upkeep::config::problem::{Place, Wrong};
 use crate::upkeep::config::reader::{Reader, text};
 use crate::upkeep::config::surroundings::Surroundings;
 use crate::upkeep::config::value::{
-    HostPattern, Origin, QueryFold, authority, name, parse_peer, parse_query,
+    HostPattern, authority, name, parse_origin, parse_peer, parse_query,
 };
 
 /// Origins of one site.
@@ -24,13 +25,13 @@ pub(super) fn site(reader: &mut Reader<'_>, surroundings: &dyn Surroundings) -> 
     );
     let origins = reader.list(
         &o::SITE_ORIGINS,
-        |s| Origin::parse(text(s, "http://10.0.0.1:8000")?),
+        |s| parse_origin(text(s, "http://10.0.0.1:8000")?),
         ToString::to_string,
     );
     check_origins(reader, &origins);
     let origin_host =
         reader.one(&o::SITE_ORIGIN_HOST, |s| authority(text(s, "origin.example")?), Clone::clone);
-    let query = reader.one(&o::KEY_QUERY, parse_query, QueryFold::to_string).unwrap_or_default();
+    let query = reader.one(&o::KEY_QUERY, parse_query, ToString::to_string).unwrap_or_default();
     let ttl = ttl(reader);
     let stale = StaleOptions {
         while_revalidate_s: reader.lifetime_s(&o::STALE_WHILE_REVALIDATE).unwrap_or(0),
@@ -49,13 +50,7 @@ pub(super) fn site(reader: &mut Reader<'_>, surroundings: &dyn Surroundings) -> 
         return None; // Said above.
     }
     let (hosts, places) = hosts.into_iter().unzip();
-    let origins = origins
-        .into_iter()
-        .map(|(origin, _)| {
-            let host = origin.host_field(origin_host.as_deref());
-            (origin, host)
-        })
-        .collect();
+    let origins = origins.into_iter().map(|(origin, _)| origin).collect();
     let site = Site {
         name: name?,
         hosts,
@@ -72,7 +67,7 @@ pub(super) fn site(reader: &mut Reader<'_>, surroundings: &dyn Surroundings) -> 
     Some(ReadSite { site, places })
 }
 
-fn check_origins(reader: &mut Reader<'_>, origins: &[(Origin, Place)]) {
+fn check_origins(reader: &mut Reader<'_>, origins: &[(OriginAddress, Place)]) {
     if origins.len() > ORIGINS_MAX {
         let place = reader.place_of(&o::SITE_ORIGINS);
         let wrong =

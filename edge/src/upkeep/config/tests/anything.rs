@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::{SITE, read, surroundings};
 use crate::upkeep::config::unit::{parse_ms, parse_size, show_ms, show_size};
-use crate::upkeep::config::value::{Address, HostPattern, Origin, parse_peer};
+use crate::upkeep::config::value::{HostPattern, parse_address, parse_origin, parse_peer};
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
@@ -33,15 +33,15 @@ proptest! {
 
     #[test]
     fn what_is_shown_reads_the_same(text in "[a-zA-Z0-9.:/*\\[\\]_-]{0,24}", number in any::<u64>()) {
-        if let Ok(address) = Address::parse(&text) {
-            prop_assert_eq!(Address::parse(&address.to_string()).ok(), Some(address));
+        if let Ok(address) = parse_address(&text) {
+            prop_assert_eq!(parse_address(&address.to_string()).ok(), Some(address));
         }
         if let Ok(host) = HostPattern::parse(&text) {
             prop_assert_eq!(HostPattern::parse(&host.to_string()).ok(), Some(host));
         }
         for text in [text.clone(), format!("http://{text}"), format!("https://{text}"), format!("unix:/{text}")] {
-            if let Ok(origin) = Origin::parse(&text) {
-                prop_assert_eq!(Origin::parse(&origin.to_string()).ok(), Some(origin));
+            if let Ok(origin) = parse_origin(&text) {
+                prop_assert_eq!(parse_origin(&origin.to_string()).ok(), Some(origin));
             }
         }
         if let Ok(peer) = parse_peer(&text) {

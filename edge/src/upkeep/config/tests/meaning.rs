@@ -5,14 +5,14 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use super::{SITE, config, read, surroundings};
-use crate::upkeep::config::{
-    AccessLog, Address, Flags, HostField, HostPattern, QueryFold, Scope, TokenSecret,
-};
+use crate::accept::listener::ListenAddress;
+use crate::decide::KeyRules;
+use crate::upkeep::config::{AccessLog, Flags, HostPattern, Scope, TokenSecret};
 
 #[test]
 fn the_least_file_has_every_default() {
     let config = config(SITE);
-    assert_eq!(config.node.listen, [Address::Tcp { host: "127.0.0.1".into(), port: 8080 }]);
+    assert_eq!(config.node.listen, [ListenAddress::Tcp { host: "127.0.0.1".into(), port: 8080 }]);
     assert_eq!(config.node.memory_bytes, 256 << 20);
     assert_eq!(config.node.workers.get(), 4);
     assert_eq!(config.node.access_log, AccessLog::Off);
@@ -21,7 +21,7 @@ fn the_least_file_has_every_default() {
     assert!(config.disk.is_none() && config.tls.is_empty() && config.admin.tokens.is_empty());
     let site = &config.sites[0];
     assert_eq!(site.hosts, [HostPattern::Any]);
-    assert_eq!(site.origins[0].1, HostField::Client);
+    assert_eq!(site.origin_host, None);
     let policy = selvedge_cache::policy::Options::default();
     assert_eq!(site.ttl.default_s, policy.default_ttl_s);
     assert_eq!(site.ttl.heuristic_max_s, policy.heuristic_max_s);
@@ -55,7 +55,7 @@ default = "0s"
     assert_eq!(config.node.listen.len(), 2);
     assert_eq!(config.disk.map(|disk| disk.size_bytes), Some(10 << 30));
     assert_eq!(config.tls[0].cert, PathBuf::from("cert.pem"));
-    assert_eq!(config.sites[0].query, QueryFold::Sort);
+    assert_eq!(config.sites[0].query, KeyRules::Sort);
     assert_eq!(config.sites[0].hosts[1], HostPattern::Suffix(".shop.example".into()));
 }
 
@@ -101,11 +101,11 @@ ca = "other.pem"
     assert!(!format!("{config:?}").contains("0123456789abcdef"), "a secret must not be printed");
     let site = &config.sites[0];
     assert_eq!(site.hosts, [HostPattern::Exact("shop.example".into())]);
-    assert_eq!(site.origins[0].1, HostField::Fixed("origin.example".into()));
-    assert_eq!(site.origins[1].1, HostField::Client);
+    assert_eq!(site.origins[0].authority().as_deref(), Some("origin.example"));
+    assert!(site.origins[0].is_tls() && !site.origins[1].is_tls());
     assert!(site.ignore_request_cache_control && site.keep_tags && site.purge_from.contains(None));
-    let QueryFold::Without(parameters) = &site.query else { panic!("{:?}", site.query) };
-    assert!(parameters[0].fits("utm_source") && !parameters[1].fits("reference"));
+    let KeyRules::Drop(parameters) = &site.query else { panic!("{:?}", site.query) };
+    assert!(parameters[0].matches("utm_source") && !parameters[1].matches("reference"));
     assert_eq!((site.ttl.default_s, site.ttl.min_s, site.ttl.max_s), (300, Some(1), Some(86_400)));
     assert_eq!((site.stale.while_revalidate_s, site.stale.if_error_s), (10, 3600));
     assert_eq!((site.origin.connect_ms, site.origin.connections_max), (250, 7));

@@ -7,9 +7,9 @@ mod peers;
 mod query;
 mod scope;
 
-pub use address::Address;
+pub use address::parse_address;
 pub use host::{HostPattern, authority, host_name};
-pub use origin::{HostField, Origin, OriginTarget};
+pub use origin::parse_origin;
 pub use peers::{PeerSet, parse_peer};
-pub use query::{Parameter, QueryFold, parse_query};
+pub use query::parse_query;
 pub use scope::{Scope, name, sha256, variable};

@@ -1,83 +1,30 @@
-//! How a site folds the query into its key.
+//! How a site folds the query into its key, as people write it.
 
-use std::fmt;
-
+use crate::decide::KeyRules;
+use crate::decide::key::NamePattern;
 use crate::upkeep::config::nearest::nearest;
 use crate::upkeep::config::problem::Wrong;
 use crate::upkeep::config::unit::short;
 use crate::upkeep::config::written::{Said, Spoken};
 
-/// Parameters that one rule may name.
+/// NamePatterns that one rule may name.
 pub const PARAMETERS_MAX: usize = 256;
-
-/// What of the query is in the key (and is sent to the origin).
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub enum QueryFold {
-    /// As it is.
-    #[default]
-    Keep,
-    /// Sorted by name.
-    Sort,
-    /// Nothing.
-    Drop,
-    /// Only these parameters.
-    Only(Vec<Parameter>),
-    /// All but these.
-    Without(Vec<Parameter>),
-}
-
-/// A parameter's name, or the beginning of one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Parameter {
-    /// The name, or what it begins with.
-    pub name: String,
-    /// It was written `name*`.
-    pub begins: bool,
-}
-
-impl Parameter {
-    /// Whether a parameter's name fits.
-    pub fn fits(&self, name: &str) -> bool {
-        if self.begins { name.starts_with(&self.name) } else { name == self.name }
-    }
-}
-
-impl fmt::Display for Parameter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", self.name, if self.begins { "*" } else { "" })
-    }
-}
-
-impl fmt::Display for QueryFold {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = |list: &[Parameter]| {
-            list.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-        };
-        match self {
-            Self::Keep => f.write_str("keep"),
-            Self::Sort => f.write_str("sort"),
-            Self::Drop => f.write_str("drop"),
-            Self::Only(list) => write!(f, "{{ keep = [{}] }}", names(list)),
-            Self::Without(list) => write!(f, "{{ drop = [{}] }}", names(list)),
-        }
-    }
-}
 
 const HELP: &str =
     "write \"keep\", \"sort\", \"drop\", { keep = [\"page\"] } or { drop = [\"utm_*\"] }";
 
 /// Reads a rule.
-pub fn parse_query(spoken: &Spoken) -> Result<QueryFold, Wrong> {
+pub fn parse_query(spoken: &Spoken) -> Result<KeyRules, Wrong> {
     match &spoken.said {
         Said::Text(word) => match word.as_str() {
-            "keep" => Ok(QueryFold::Keep),
-            "sort" => Ok(QueryFold::Sort),
-            "drop" => Ok(QueryFold::Drop),
+            "keep" => Ok(KeyRules::Exact),
+            "sort" => Ok(KeyRules::Sort),
+            "drop" => Ok(KeyRules::DropAll),
             other => Err(Wrong::new(format!("\"{}\" is no query rule", short(other)), HELP)),
         },
         Said::Table(entries) => match entries.as_slice() {
-            [(key, _, list)] if key == "keep" => parameters(list).map(QueryFold::Only),
-            [(key, _, list)] if key == "drop" => parameters(list).map(QueryFold::Without),
+            [(key, _, list)] if key == "keep" => parameters(list).map(KeyRules::Keep),
+            [(key, _, list)] if key == "drop" => parameters(list).map(KeyRules::Drop),
             [(key, ..)] => Err(Wrong::new(
                 format!("unknown key `{}`", short(key)),
                 nearest(key, ["keep", "drop"])
@@ -89,7 +36,7 @@ pub fn parse_query(spoken: &Spoken) -> Result<QueryFold, Wrong> {
     }
 }
 
-fn parameters(list: &Spoken) -> Result<Vec<Parameter>, Wrong> {
+fn parameters(list: &Spoken) -> Result<Vec<NamePattern>, Wrong> {
     let Said::List(items) = &list.said else {
         return Err(Wrong::new("the parameters are a list", HELP));
     };
@@ -108,7 +55,7 @@ fn parameters(list: &Spoken) -> Result<Vec<Parameter>, Wrong> {
     items.iter().map(parameter).collect()
 }
 
-fn parameter(item: &Spoken) -> Result<Parameter, Wrong> {
+fn parameter(item: &Spoken) -> Result<NamePattern, Wrong> {
     let Said::Text(text) = &item.said else {
         return Err(Wrong::new(
             format!("a parameter's name is a string, not {}", item.said.kind()),
@@ -126,5 +73,5 @@ fn parameter(item: &Spoken) -> Result<Parameter, Wrong> {
             "write the name as it stands in the URL; a `*` may stand at its end",
         ));
     }
-    Ok(Parameter { name: name.to_owned(), begins })
+    Ok(NamePattern::new(name, begins))
 }
