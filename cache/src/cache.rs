@@ -264,7 +264,7 @@ impl Cache {
             None => self.store.get(key).await,
         };
         let decoded = loaded.and_then(|(block, tier)| {
-            let (head, inline) = head::decode(&block)?;
+            let (head, inline) = head::decode_again(&block)?;
             let whole = !record.inline || inline.len() as u64 == record.length;
             whole.then_some(Loaded { head, inline, tier })
         });

@@ -11,6 +11,8 @@
 //!
 //! All numbers are little-endian. Name code 0 means: the name follows.
 
+use std::cell::RefCell;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
@@ -166,6 +168,49 @@ pub fn decode(block: &Bytes) -> Option<(StoredHead, Bytes)> {
     (at == head_bytes).then(|| (StoredHead { status, headers }, block.slice(head_bytes..)))
 }
 
+/// Blocks that a thread remembers taken apart, and their greatest length in bytes: at most half a
+/// mebibyte per thread is kept longer than the store keeps it.
+const KNOWN_MAX: usize = 64;
+const KNOWN_BYTES_MAX: usize = 8 * 1024;
+
+/// A block that was decoded before. It is told from others by where it lies in memory, which is
+/// safe while `decoded` keeps it there: its values are slices of it.
+#[derive(Default)]
+struct Known {
+    at: usize,
+    bytes: usize,
+    decoded: Option<(StoredHead, Bytes)>,
+}
+
+thread_local! {
+    static KNOWN: RefCell<[Known; KNOWN_MAX]> = RefCell::new(std::array::from_fn(|_| Known::default()));
+}
+
+/// [`decode`], and the next time only a copy: objects that are asked for again and again need not
+/// be parsed again and again. A block is remembered when it is met twice in a row in its place,
+/// so what is asked for once costs nothing here.
+pub fn decode_again(block: &Bytes) -> Option<(StoredHead, Bytes)> {
+    if block.len() > KNOWN_BYTES_MAX {
+        return decode(block);
+    }
+    let (at, bytes) = (block.as_ptr() as usize, block.len());
+    // Neighbours in memory lie some hundred bytes apart; the multiplication spreads them.
+    let place = (at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) % KNOWN_MAX;
+    KNOWN.with_borrow_mut(|known| {
+        let known = &mut known[place];
+        let is_met = known.at == at && known.bytes == bytes;
+        if let Some(decoded) = known.decoded.as_ref().filter(|_| is_met) {
+            return Some(decoded.clone());
+        }
+        let decoded = decode(block)?;
+        // An inline body may be empty, and a head without fields has no slices either: then
+        // nothing would keep the block where it is.
+        let is_kept = is_met && !decoded.1.is_empty();
+        *known = Known { at, bytes, decoded: is_kept.then(|| decoded.clone()) };
+        Some(decoded)
+    })
+}
+
 fn code_of(name: &HeaderName) -> u8 {
     NAMES
         .binary_search_by(|known| known.as_str().cmp(name.as_str()))
@@ -195,6 +240,22 @@ mod tests {
         let (head, rest) = decode(&block).expect("a block of ours");
         assert_eq!(head, StoredHead { status: StatusCode::OK, headers });
         assert_eq!(rest, "hello");
+    }
+
+    #[test]
+    fn a_block_that_is_met_again_is_the_same_and_another_in_its_place_is_not_mistaken_for_it() {
+        let encoded = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.append("etag", HeaderValue::from_str(value).expect("visible"));
+            encode(StatusCode::OK, &headers, &[Bytes::from_static(b"body")]).expect("small").0
+        };
+        // Freed and made again, so that addresses come again.
+        for round in 0..1000 {
+            let block = encoded(&format!("\"{:04}\"", round % 7));
+            for _ in 0..1 + round % 4 {
+                assert_eq!(decode_again(&block), decode(&block), "round {round}");
+            }
+        }
     }
 
     #[test]

@@ -23,13 +23,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Method, Response};
+use http::{HeaderMap, Method, Response, StatusCode};
 use selvedge_cache::cache::{Entry, Found, Request};
 use selvedge_cache::directory::Record;
 use selvedge_cache::fill::{FailureCode, FillHead, HeadOutcome, Waiter};
 use selvedge_cache::invalidate::Watermark;
 use selvedge_cache::policy::{self, Judgement, MethodClass, Verdict};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::accept::{Handler, Received};
 use crate::admit::{self, Admitted};
@@ -58,6 +58,9 @@ const LOOKS_MAX: u32 = 4;
 /// How long a request waits for a head that another request fetches, in milliseconds; then it
 /// goes to the origin alone.
 const WAIT_MS_MAX: u64 = 30_000;
+
+/// Interim responses that wait for a client; further ones are left out.
+const INTERIM_WAITING_MAX: usize = 8;
 
 /// The body type of every response.
 pub type Reply = Response<Outgoing<Closing>>;
@@ -112,9 +115,15 @@ impl Step {
 struct Await {
     waiter: Waiter,
     /// Set for the request that started the fetch: the answer that may not be stored.
-    handed: Option<oneshot::Receiver<Box<OriginReply>>>,
+    lead: Option<Lead>,
     /// What is stored, if the fetch validates it or a failure may be answered with it.
     base: Option<Box<Record>>,
+}
+
+/// What the request that started a fetch gets beside the head.
+struct Lead {
+    handed: oneshot::Receiver<Box<OriginReply>>,
+    interim: mpsc::Receiver<(StatusCode, HeaderMap)>,
 }
 
 /// One request under way.
@@ -182,7 +191,7 @@ impl Exchanger {
             })
         })?;
         close::admitted(journal, &admitted);
-        let Some(site) = world.sites.find(admitted.host_name()) else {
+        let Some(site) = world.sites.find(admitted.host()) else {
             return Err(Refused::of(Cause::UnknownHost.into(), &admitted));
         };
         journal.site = site.index;
@@ -344,14 +353,16 @@ impl Exchange {
             Entry::Again => Step::Look,
             Entry::Alone(cause) => Step::Pass(cause.token()),
             Entry::Follow(waiter) => {
-                Step::Await(Await { waiter, handed: None, base: found.record.map(Box::new) })
+                Step::Await(Await { waiter, lead: None, base: found.record.map(Box::new) })
             }
             Entry::Lead(permit, waiter) => {
                 let (hand, handed) = oneshot::channel();
+                let (hints, interim) = mpsc::channel(INTERIM_WAITING_MAX);
+                let leader = fetch::Leader { hand, interim: hints };
                 let base = found.record.map(Box::new);
-                let job = fetch::Job::new(self, base.clone(), Some(hand));
+                let job = fetch::Job::new(self, base.clone(), Some(leader));
                 tokio::task::spawn_local(job.run(permit));
-                Step::Await(Await { waiter, handed: Some(handed), base })
+                Step::Await(Await { waiter, lead: Some(Lead { handed, interim }), base })
             }
         }
     }
@@ -364,11 +375,11 @@ impl Exchange {
         }
     }
 
-    async fn wait(&self, mut waiting: Await) -> Step {
-        let leads = waiting.handed.is_some();
-        let outcome = if leads {
+    async fn wait(&mut self, mut waiting: Await) -> Step {
+        let leads = waiting.lead.is_some();
+        let outcome = if let Some(lead) = &mut waiting.lead {
             // The fetch has deadlines of its own.
-            waiting.waiter.head().await
+            self.head_with_hints(&mut waiting.waiter, lead).await
         } else {
             let limit = Duration::from_millis(WAIT_MS_MAX);
             match tokio::time::timeout(limit, waiting.waiter.head()).await {
@@ -396,14 +407,28 @@ impl Exchange {
                     Step::Look
                 }
             }
-            HeadOutcome::Released => match waiting.handed.and_then(|mut hand| hand.try_recv().ok())
-            {
-                Some(reply) => self.hand_or_stand_in(reply, waiting.base),
-                None => Step::Pass("NOT-SHARED"),
-            },
+            HeadOutcome::Released => {
+                match waiting.lead.and_then(|mut lead| lead.handed.try_recv().ok()) {
+                    Some(reply) => self.hand_or_stand_in(reply, waiting.base),
+                    None => Step::Pass("NOT-SHARED"),
+                }
+            }
             HeadOutcome::Failed(FailureCode(code)) => {
                 let cause = Cause::from_code(code).unwrap_or(Cause::OriginBroke);
                 Step::Trouble(cause.into(), waiting.base)
+            }
+        }
+    }
+
+    /// Waits for the head and passes interim responses on that come before it.
+    async fn head_with_hints(&mut self, waiter: &mut Waiter, lead: &mut Lead) -> HeadOutcome {
+        loop {
+            tokio::select! {
+                biased;
+                Some((status, headers)) = lead.interim.recv() => {
+                    self.admitted.interim.send(status, headers);
+                }
+                outcome = waiter.head() => return outcome,
             }
         }
     }

@@ -20,3 +20,8 @@ pub mod upkeep;
 
 pub mod exchange;
 pub mod node;
+
+/// The example of the README is compiled with the documentation's tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

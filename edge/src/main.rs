@@ -1,6 +1,6 @@
 //! The command line: arguments and exit codes; nothing else.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -91,7 +91,7 @@ fn demo(arguments: &DemoArgs) -> ExitCode {
     }
 }
 
-fn reread(file: &PathBuf, flags: &Flags) -> Result<selvedge::upkeep::config::Config, String> {
+fn reread(file: &Path, flags: &Flags) -> Result<selvedge::upkeep::config::Config, String> {
     let loaded = load(Some(file), flags, &Process).map_err(|refused| refused.to_string())?;
     loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     Ok(loaded.config)

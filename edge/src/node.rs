@@ -21,7 +21,9 @@ use crate::origin::{Connections, Pool};
 use crate::telemetry::Telemetry;
 
 mod build;
+mod front;
 mod gauges;
+mod reload;
 mod rules;
 mod run;
 mod status;

@@ -425,7 +425,8 @@ fn open_streams_finish_when_the_node_drains() {
         let send = connect(edge.address).await;
         let asked = send.clone();
         let download = tokio::spawn(async move { get(&asked, "/").await });
-        tokio::task::spawn_blocking(move || {
+        // Kept to the end: an origin that is dropped breaks its connections.
+        let _origin = tokio::task::spawn_blocking(move || {
             eventually("the origin is asked", || (origin.count() == 1).then_some(origin.count()));
             origin
         })

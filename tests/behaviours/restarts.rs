@@ -129,7 +129,9 @@ fn killed_under_load_it_never_answers_a_wrong_byte() {
             (served.load(Ordering::SeqCst) >= enough).then_some(())
         });
         edge.kill();
-        clients.into_iter().for_each(|client| client.join().expect("right answers"));
+        for client in clients {
+            client.join().expect("right answers");
+        }
     }
     // And in peace: everything that is answered is right.
     let edge = on_disk(&url, dir.path());
@@ -203,7 +205,9 @@ fn killed_at_any_moment_it_keeps_every_purge_it_acknowledged() {
                     }
                     let object = step % OBJECTS;
                     // Fill it, change the truth, purge.
-                    client.send(format!("GET /{object} HTTP/1.1\r\nHost: t\r\n\r\n").as_bytes());
+                    client.send(
+                        format!("GET /{object} HTTP/1.1\r\nHost: test.example\r\n\r\n").as_bytes(),
+                    );
                     if client.try_response(false).is_none() {
                         break;
                     }
@@ -229,7 +233,7 @@ fn purge_once(admin: std::net::SocketAddr, object: usize, step: usize) -> Option
     use std::io::{Read, Write};
     let selector = match step % 3 {
         0 => format!(r#"{{"tag":"t{object}"}}"#),
-        1 => format!(r#"{{"prefix":"http://t/{object}"}}"#),
+        1 => format!(r#"{{"prefix":"http://test.example/{object}"}}"#),
         _ => r#"{"everything":true}"#.to_owned(),
     };
     let mut stream = std::net::TcpStream::connect(admin).ok()?;

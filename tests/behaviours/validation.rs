@@ -11,12 +11,11 @@ const STALE: [(&str, &str); 3] =
 
 #[test]
 fn a_stale_response_is_validated_and_takes_over_what_the_304_says() {
-    let origin = Origin::start(|request, to| match request.number {
-        0 => {
+    let origin = Origin::start(|request, to| {
+        if request.number == 0 {
             let fields = [STALE[0], STALE[1], STALE[2], ("X-Old", "kept"), ("X-Both", "old")];
             to.send(200, &fields, "body");
-        }
-        _ => {
+        } else {
             let fields = [("Cache-Control", "max-age=60"), ("ETag", "\"v1\""), ("X-Both", "new")];
             to.send(304, &fields, "");
         }

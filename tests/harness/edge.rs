@@ -51,6 +51,41 @@ pub fn command() -> Command {
     command
 }
 
+/// Runs the binary to its end: exit code, standard output, standard error.
+///
+/// # Panics
+/// When it does not end: it is running where it should have refused to.
+pub fn run(arguments: &[&str]) -> (i32, String, String) {
+    let mut child = command()
+        .args(arguments)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("setpriv (util-linux) is installed and the binary is built");
+    let mut pipes = (child.stdout.take().expect("piped"), child.stderr.take().expect("piped"));
+    let said = std::thread::spawn(move || {
+        let mut text = (String::new(), String::new());
+        let _not_text = pipes.1.read_to_string(&mut text.1);
+        let _not_text = pipes.0.read_to_string(&mut text.0);
+        text
+    });
+    let started = std::time::Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().expect("a child of ours") {
+            break status;
+        }
+        if started.elapsed() > crate::PATIENCE {
+            let _already_gone = child.kill();
+            let _status = child.wait();
+            let (out, err) = said.join().expect("it only reads");
+            panic!("{arguments:?} does not end\n{out}\n{err}");
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    };
+    let (out, err) = said.join().expect("it only reads");
+    (status.code().unwrap_or(-1), out, err)
+}
+
 /// A node that accepts connections.
 #[derive(Debug)]
 pub struct Edge {

@@ -36,6 +36,38 @@ fn every_file_that_a_document_names_exists() {
     assert!(missing.is_empty(), "{}", missing.join("\n"));
 }
 
+/// Things in backquotes that look like the names of tests: many words, joined, without a path.
+fn named_tests(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2).filter(|name| {
+        let words = name.split('_').count();
+        words >= 4
+            && !name.starts_with("selvedge_")
+            && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+    })
+}
+
+#[test]
+fn every_test_that_a_document_names_exists() {
+    let top = top();
+    let mut written = std::collections::HashSet::new();
+    for member in ["edge", "cache", "purge-api", "tests", "benches"] {
+        for path in files(&top.join(member), &[".rs"]) {
+            let text = read(&path);
+            written.extend(text.match_indices("fn ").map(|(at, _)| {
+                let name = text[at + 3..].chars();
+                name.take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>()
+            }));
+        }
+    }
+    let mut missing = Vec::new();
+    for document in files(&top.join("docs"), &[".md"]) {
+        for name in named_tests(&read(&document)).filter(|name| !written.contains(*name)) {
+            missing.push(format!("{} names {name}", document.display()));
+        }
+    }
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
+}
+
 #[test]
 fn every_module_opens_with_its_idea() {
     let top = top();

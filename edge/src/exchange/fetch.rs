@@ -19,7 +19,7 @@ use selvedge_cache::policy::freshen::{Base, freshen};
 use selvedge_cache::policy::storable::storable;
 use selvedge_cache::policy::validation::{Conditional, ValidationReply, read_reply};
 use selvedge_cache::policy::{NotStorable, OriginResponse, Storable, flag};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::{Exchange, outbound};
 use crate::decide::Plan;
@@ -44,7 +44,15 @@ pub(super) struct Job {
     outgoing: (HeaderValue, HeaderMap),
     context: Context,
     base: Option<Box<Record>>,
-    hand: Option<Hand>,
+    leader: Option<Leader>,
+}
+
+/// The client that started a fetch, as far as the fetch can reach it.
+pub(super) struct Leader {
+    /// The answer that may not be stored.
+    pub(super) hand: Hand,
+    /// Interim responses of the origin.
+    pub(super) interim: mpsc::Sender<(StatusCode, HeaderMap)>,
 }
 
 /// An error of the origin for which a stale response may stand in (RFC 5861 §4).
@@ -53,7 +61,11 @@ pub(super) fn is_origin_error(status: StatusCode) -> bool {
 }
 
 impl Job {
-    pub(super) fn new(exchange: &Exchange, base: Option<Box<Record>>, hand: Option<Hand>) -> Self {
+    pub(super) fn new(
+        exchange: &Exchange,
+        base: Option<Box<Record>>,
+        leader: Option<Leader>,
+    ) -> Self {
         let mut outgoing = outbound::fields(&exchange.admitted);
         outbound::whole_and_unconditional(&mut outgoing);
         Self {
@@ -66,7 +78,7 @@ impl Job {
             outgoing: (outbound::host(&exchange.plan, &exchange.admitted), outgoing),
             context: Context { client: exchange.context.client, ..Context::default() },
             base,
-            hand,
+            leader,
         }
     }
 
@@ -105,7 +117,12 @@ impl Job {
             Outbound::Empty,
             &mut self.context,
         );
-        let reply = self.worker.connections.send(&pool, request, |_, _| {}).await;
+        let interim = self.leader.as_ref().map(|leader| leader.interim.clone());
+        let relay = |status, headers| {
+            // Who is slow to take them, or gone, misses some: they are hints.
+            let _missed = interim.as_ref().map(|interim| interim.try_send((status, headers)));
+        };
+        let reply = self.worker.connections.send(&pool, request, relay).await;
         let mut reply = match reply {
             Ok(reply) => reply,
             Err(failure) => {
@@ -266,9 +283,9 @@ impl Job {
 
     /// Gives the answer to the client that started the fetch, if it is still there.
     fn hand(&mut self, reply: OriginReply) {
-        if let Some(hand) = self.hand.take() {
+        if let Some(leader) = self.leader.take() {
             // A client that left does not want it.
-            let _gone = hand.send(Box::new(reply));
+            let _gone = leader.hand.send(Box::new(reply));
         }
     }
 }

@@ -7,41 +7,33 @@
 use std::collections::HashMap;
 use std::io;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use parking_lot::Mutex;
 use selvedge_purge_api::PurgeApi;
 use selvedge_purge_api::auth::{Token, TokenScope, Tokens};
 use selvedge_purge_api::hosts::KnownHosts;
 
+use super::Shared;
 use super::build::{self, BuildError, SiteFilters};
+use super::front::{Front, start_workers};
 use super::gauges::NodeGauges;
+use super::reload::Running;
 use super::rules::WorldRules;
 use super::status::{NodeStatus, Phase};
 use super::storage::{self, Storage};
 use super::upkeep::{self, Counting, Watch};
-use super::{Shared, Worker};
 use crate::accept::drain::Drain;
-use crate::accept::http1::{self, Http1Config};
-use crate::accept::http2::Http2Config;
-use crate::accept::listener::{
-    self, Bound, Ceiling, ConnectionSettings, ListenError, WorkerListener, accept_loop,
-    serve_connection,
-};
-use crate::accept::tls::{Acceptor, CertificateError, CertificateStore};
-use crate::admit::Gate;
-use crate::exchange::Exchanger;
+use crate::accept::listener::{self, Bound, ListenError};
+use crate::accept::tls::CertificateError;
 use crate::filter::Filter;
-use crate::origin::Connections;
 use crate::telemetry::access_log::{AccessLog, Target};
 use crate::telemetry::metrics::{self, Metrics};
 use crate::telemetry::{Telemetry, log};
 use crate::upkeep::admin::{AdminAddr, AdminListener, AdminSources, Readiness};
 use crate::upkeep::config::{self, Config, TokenSecret};
-use crate::upkeep::runtime::{DataThreads, DiskRuntime, control, raise_descriptor_limit};
+use crate::upkeep::runtime::{DiskRuntime, control, raise_descriptor_limit};
 use crate::upkeep::signals::{Signal, Signals};
 
 /// How long the disk tier may take to write what waits at the end.
@@ -279,105 +271,6 @@ impl Node {
     }
 }
 
-/// What every connection is served with; swapped by reload.
-struct Front {
-    settings: ArcSwap<Settings>,
-    acceptor: Option<Acceptor>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Settings {
-    http1: Http1Config,
-    http2: Http2Config,
-}
-
-impl Front {
-    fn new(config: &Config) -> Result<Arc<Self>, StartError> {
-        let acceptor = if config.tls.is_empty() {
-            None
-        } else {
-            Some(Acceptor::new(certificates(config)?, config.deadlines.handshake_ms)?)
-        };
-        Ok(Arc::new(Self { settings: ArcSwap::from_pointee(settings(config)), acceptor }))
-    }
-}
-
-fn settings(config: &Config) -> Settings {
-    let (limits, deadlines) = (config.limits.head, config.deadlines);
-    Settings {
-        http1: Http1Config { limits, deadlines, ..Http1Config::default() },
-        http2: Http2Config {
-            header_list_bytes_max: limits.head_bytes_max as u32,
-            deadlines,
-            ..Http2Config::default()
-        },
-    }
-}
-
-fn certificates(config: &Config) -> Result<CertificateStore, CertificateError> {
-    let pairs: Vec<_> = config.tls.iter().map(|pair| (&pair.cert, &pair.key)).collect();
-    CertificateStore::load(&pairs)
-}
-
-/// The parts that a reload touches.
-struct Running {
-    config: Config,
-    filters: SiteFilters,
-    shared: Arc<Shared>,
-    front: Arc<Front>,
-    sources: Arc<AdminSources>,
-}
-
-impl Running {
-    /// Builds the new beside the old and swaps; on any trouble the old stays.
-    async fn reload(&mut self, reread: Option<&(dyn Fn() -> Result<Config, String> + Send)>) {
-        self.shared.telemetry.reopen_access_log();
-        let Some(reread) = reread else {
-            tracing::warn!("reload: this node was started without a configuration file");
-            return;
-        };
-        let new = match reread() {
-            Ok(new) => new,
-            Err(message) => {
-                tracing::error!("reload refused, the old configuration stays:\n{message}");
-                return;
-            }
-        };
-        let changes = config::diff(&self.config, &new);
-        let new = config::keep_until_restart(&self.config, new);
-        if let Err(why) = self.swap(&new).await {
-            tracing::error!(%why, "reload refused, the old configuration stays");
-            return;
-        }
-        self.config = new;
-        for change in &changes {
-            tracing::info!("reload: {change}");
-        }
-        tracing::info!(changes = changes.len(), "reloaded");
-    }
-
-    async fn swap(&self, new: &Config) -> Result<(), StartError> {
-        let certificates = certificates(new)?;
-        let old = self.shared.world.load_full();
-        let world = build::world(new, Some(&old), &self.filters, &self.shared.telemetry)?;
-        let world = Arc::new(world);
-        // Selectors first: a purge that comes in between is put in force under both rules.
-        let rules = Arc::new(WorldRules(Arc::clone(&world)));
-        self.sources.purges.change_rules(rules).await.map_err(|source| StartError::System {
-            what: "the purge ledger did not take the new key rules",
-            source,
-        })?;
-        let hosts = KnownHosts::new(new.admin.hosts.iter().cloned());
-        self.sources.purges.change_access(tokens(new), hosts);
-        if let Some(acceptor) = &self.front.acceptor {
-            acceptor.replace(certificates);
-        }
-        self.front.settings.store(Arc::new(settings(new)));
-        self.shared.world.store(world);
-        Ok(())
-    }
-}
-
 fn bind_all(
     addresses: &[config::Address],
     workers: usize,
@@ -405,7 +298,7 @@ async fn bind_admin(config: &Config, tokens: &Tokens) -> Result<AdminListener, S
     })
 }
 
-fn tokens(config: &Config) -> Tokens {
+pub(super) fn tokens(config: &Config) -> Tokens {
     let scope = |scope: &config::Scope| match scope {
         config::Scope::Purge => TokenScope::Purge,
         config::Scope::PurgeSite(site) => TokenScope::PurgeSite(site.clone()),
@@ -443,90 +336,4 @@ fn start_access_log(
 /// Name of this node in answers to purges.
 fn node_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
-}
-
-fn start_workers(
-    config: &Config,
-    shared: &Arc<Shared>,
-    front: &Arc<Front>,
-    drain: &Drain,
-    plain: Vec<Bound>,
-    tls: Vec<Bound>,
-) -> Result<DataThreads, StartError> {
-    let workers = config.node.workers;
-    let mut shares: Vec<Vec<(WorkerListener, bool)>> =
-        (0..workers.get()).map(|_| Vec::new()).collect();
-    let all = plain.into_iter().map(|bound| (bound, false));
-    for (bound, is_tls) in all.chain(tls.into_iter().map(|bound| (bound, true))) {
-        for (share, listener) in shares.iter_mut().zip(bound.split()) {
-            share.push((listener, is_tls));
-        }
-    }
-    let shares: Vec<_> = shares.into_iter().map(|share| Mutex::new(Some(share))).collect();
-    let ceiling = Ceiling::new(config.node.connections_max);
-    let (shared, front, drain) = (Arc::clone(shared), Arc::clone(front), drain.clone());
-    DataThreads::start(workers, move |number| {
-        let share = shares[number].lock().take().unwrap_or_default();
-        let life = Life {
-            exchanger: Exchanger {
-                shared: Arc::clone(&shared),
-                worker: Rc::new(Worker { connections: Connections::new() }),
-            },
-            front: Arc::clone(&front),
-            ceiling: Arc::clone(&ceiling),
-            drain: drain.clone(),
-        };
-        life.run(share)
-    })
-    .map_err(|source| StartError::System { what: "data threads cannot be started", source })
-}
-
-/// The life of one data thread.
-struct Life {
-    exchanger: Exchanger,
-    front: Arc<Front>,
-    ceiling: Arc<Ceiling>,
-    drain: Drain,
-}
-
-impl Life {
-    async fn run(self, share: Vec<(WorkerListener, bool)>) {
-        let mut loops = tokio::task::JoinSet::new();
-        for (listener, is_tls) in share {
-            let listener = match listener.open() {
-                Ok(listener) => listener,
-                Err(error) => {
-                    tracing::error!(%error, "a listener cannot be registered");
-                    return;
-                }
-            };
-            let (exchanger, front) = (self.exchanger.clone(), Arc::clone(&self.front));
-            let drain = self.drain.clone();
-            let serve = move |accepted| {
-                let settings = **front.settings.load();
-                let tls = if is_tls { front.acceptor.clone() } else { None };
-                let connection = ConnectionSettings { tls, http2: settings.http2 };
-                serve_connection(
-                    accepted,
-                    connection,
-                    exchanger.clone(),
-                    drain.subscribe(),
-                    move |wire, connection, handler, drain| async move {
-                        let config = settings.http1;
-                        http1::serve::<Gate, _, _>(wire, connection, handler, config, drain).await;
-                    },
-                )
-            };
-            loops.spawn_local(accept_loop(
-                listener,
-                Arc::clone(&self.ceiling),
-                self.drain.clone(),
-                serve,
-            ));
-        }
-        while loops.join_next().await.is_some() {}
-        // Open connections and fills of this core live on until the drain is over.
-        self.drain.wait(Duration::from_secs(3600)).await;
-        self.exchanger.worker.connections.close_idle();
-    }
 }

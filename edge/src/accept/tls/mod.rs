@@ -60,6 +60,13 @@ impl Acceptor {
         })
     }
 
+    /// The same with another deadline for handshakes, in milliseconds.
+    #[must_use]
+    pub fn within(mut self, handshake_ms: u64) -> Self {
+        self.handshake = Duration::from_millis(handshake_ms);
+        self
+    }
+
     /// Uses other certificates from the next handshake on.
     pub fn replace(&self, store: CertificateStore) {
         self.resolver.0.store(Arc::new(store));

@@ -9,7 +9,9 @@ use std::io::Write as _;
 /// Appends `value` as a JSON string of at most `bytes_max` bytes before escaping.
 pub fn string(out: &mut Vec<u8>, value: &[u8], bytes_max: usize) {
     out.push(b'"');
-    if value.len() <= bytes_max && value.iter().all(is_plain) {
+    // Without an early exit the compiler looks at many bytes at once.
+    let is_plain = value.iter().fold(true, |plain, byte| plain & is_plain(*byte));
+    if value.len() <= bytes_max && is_plain {
         out.extend_from_slice(value);
         out.push(b'"');
         return;
@@ -28,8 +30,8 @@ pub fn string(out: &mut Vec<u8>, value: &[u8], bytes_max: usize) {
 }
 
 /// Printable ASCII that stands for itself: nearly every byte of nearly every value.
-const fn is_plain(byte: &u8) -> bool {
-    matches!(*byte, b' '..=b'~') && *byte != b'"' && *byte != b'\\'
+const fn is_plain(byte: u8) -> bool {
+    (byte >= b' ') & (byte <= b'~') & (byte != b'"') & (byte != b'\\')
 }
 
 /// Appends a JSON string, or `null`.

@@ -234,7 +234,8 @@ impl<'a> Tour<'a> {
             "\nEverything held, in {took:.1} s. The node stays up; ctrl-c ends it. Try:\n"
         ));
         say(&format!("  curl -i http://{plain}/hello     # twice: stored, then a hit"));
-        say(&format!("  selvedge purge --admin {admin} --tag greeting"));
+        let program = std::env::args().next().unwrap_or_else(|| "selvedge".to_owned());
+        say(&format!("  {program} purge --admin {admin} --tag greeting"));
         say(&format!("  curl -i http://{plain}/hello     # stored again"));
         say(&format!("  curl http://{plain}/film         # two seconds, then at once"));
         say(&format!("  curl http://{admin}/metrics"));

@@ -1,3 +1,5 @@
+//! How exchanges and connections end: refusals, cuts, deadlines, draining.
+
 use std::cell::Cell;
 use std::time::Duration;
 

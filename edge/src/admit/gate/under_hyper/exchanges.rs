@@ -1,3 +1,5 @@
+//! What a connection does while all goes well: one exchange after another.
+
 use std::cell::Cell;
 
 use http::{HeaderValue, StatusCode, header};
