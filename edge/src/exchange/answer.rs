@@ -44,10 +44,14 @@ impl Exchange {
         let body = if self.admitted.method == Method::HEAD {
             Body::Empty
         } else {
-            let body = self.stored_body(record, &loaded.inline, &shape);
+            let mut body = self.stored_body(record, &loaded.inline, &shape);
             // A head that was sent cannot be taken back: the first bytes must be in hand.
+            let primed = match &mut body {
+                Some(body) => body.primed().await,
+                None => false,
+            };
             match body {
-                Some(mut body) if body.primed().await => body,
+                Some(body) if primed => body,
                 _ => {
                     self.shared.cache.forget(record);
                     return None;
