@@ -132,15 +132,25 @@ impl Cache {
     pub fn lookup(&self, request: &Request<'_>) -> Found {
         let now = self.clock.now();
         let mut selected = 0;
-        let record = self.directory.find(request.key, |record| match &record.varied {
-            None => true,
-            Some(varied) => {
-                let hash = variant::selected_hash(request.key, &varied.vary, request.headers);
-                if selected == 0 {
-                    selected = fold(&hash);
-                }
-                hash == varied.selected
+        // Variants mostly vary on the same fields: those, which a client may make long, are
+        // hashed once for all of them.
+        let mut hashed: Option<(Arc<Varied>, [u8; 32])> = None;
+        let record = self.directory.find(request.key, |record| {
+            let Some(varied) = &record.varied else { return true };
+            if let Some((known, hash)) = &hashed
+                && known.vary == varied.vary
+            {
+                return *hash == varied.selected;
             }
+            let hash = variant::selected_hash(request.key, &varied.vary, request.headers);
+            if selected == 0 {
+                selected = fold(&hash);
+            }
+            let fits = hash == varied.selected;
+            if !fits {
+                hashed = Some((Arc::clone(varied), hash));
+            }
+            fits
         });
         let in_force = self.live.position();
         let purges = record.as_ref().map(|record| self.purges(record, &request.target));

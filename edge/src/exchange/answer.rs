@@ -44,11 +44,19 @@ impl Exchange {
         let body = if self.admitted.method == Method::HEAD {
             Body::Empty
         } else {
-            let Some(body) = self.stored_body(record, &loaded.inline, &shape) else {
-                self.shared.cache.forget(record);
-                return None;
+            let mut body = self.stored_body(record, &loaded.inline, &shape);
+            // A head that was sent cannot be taken back: the first bytes must be in hand.
+            let primed = match &mut body {
+                Some(body) => body.primed().await,
+                None => false,
             };
-            body
+            match body {
+                Some(body) if primed => body,
+                _ => {
+                    self.shared.cache.forget(record);
+                    return None;
+                }
+            }
         };
         if record.fresh.has(flag::EDGE_FIELDS) {
             fields::remove_edge_fields(&mut headers);
