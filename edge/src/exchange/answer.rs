@@ -44,15 +44,18 @@ impl Exchange {
         let body = if self.admitted.method == Method::HEAD {
             Body::Empty
         } else {
-            let body = self.stored_body(record, &loaded.inline, &shape);
+            let mut body = self.stored_body(record, &loaded.inline, &shape);
             // A head that was sent cannot be taken back: the first bytes must be in hand.
-            match body {
-                Some(mut body) if body.primed().await => body,
-                _ => {
-                    self.shared.cache.forget(record);
-                    return None;
-                }
+            if let Some(found) = &mut body
+                && !found.primed().await
+            {
+                body = None;
             }
+            let Some(body) = body else {
+                self.shared.cache.forget(record);
+                return None;
+            };
+            body
         };
         if record.fresh.has(flag::EDGE_FIELDS) {
             fields::remove_edge_fields(&mut headers);
