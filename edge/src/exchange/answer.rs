@@ -46,17 +46,16 @@ impl Exchange {
         } else {
             let mut body = self.stored_body(record, &loaded.inline, &shape);
             // A head that was sent cannot be taken back: the first bytes must be in hand.
-            let primed = match &mut body {
-                Some(body) => body.primed().await,
-                None => false,
-            };
-            match body {
-                Some(body) if primed => body,
-                _ => {
-                    self.shared.cache.forget(record);
-                    return None;
-                }
+            if let Some(found) = &mut body
+                && !found.primed().await
+            {
+                body = None;
             }
+            let Some(body) = body else {
+                self.shared.cache.forget(record);
+                return None;
+            };
+            body
         };
         if record.fresh.has(flag::EDGE_FIELDS) {
             fields::remove_edge_fields(&mut headers);
