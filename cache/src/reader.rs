@@ -1,4 +1,10 @@
 //! Reading a stored body, chunk by chunk, one ahead.
+//!
+//! The index of a tier may promise what its device does not give: a damaged block, an I/O error, a
+//! read that takes too long. The reader finds out late, so it does two things for those who come
+//! after: [`StoredReader::primed`] tries the first chunk before anything was promised to a client,
+//! and a chunk that could not be had is taken out of the index, so that the next request does not
+//! rely on it.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -46,6 +52,33 @@ impl StoredReader {
         self.to - self.offset
     }
 
+    /// Whether the first chunk can be had: waits for it, and keeps it for the read that follows.
+    pub async fn primed(&mut self) -> bool {
+        if self.offset >= self.to {
+            return true;
+        }
+        self.read_ahead();
+        std::future::poll_fn(|cx| {
+            let Some(first) = self.slots.front_mut() else { return Poll::Ready(true) };
+            if let Slot::Loading(loading) = first {
+                let Poll::Ready(loaded) = Pin::new(loading).poll(cx) else { return Poll::Pending };
+                *first = Slot::Ready(loaded);
+            }
+            let missing = matches!(first, Slot::Ready(None));
+            if missing {
+                self.forget(self.offset);
+            }
+            Poll::Ready(!missing)
+        })
+        .await
+    }
+
+    /// Takes the chunk at `offset` out of the index.
+    fn forget(&self, offset: u64) {
+        let chunk = (offset / CHUNK_BYTES as u64) as u32;
+        self.store.forget(StoreKey { object: self.object, part: Part::Chunk(chunk) });
+    }
+
     /// The next bytes; `None` at the end. A chunk that is in no tier any more is an error: what
     /// was sent so far must not look complete.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ReadError>>> {
@@ -64,6 +97,7 @@ impl StoredReader {
         self.slots.pop_front();
         let skip = (self.offset % CHUNK_BYTES as u64) as usize;
         let Some(chunk) = loaded.filter(|bytes| bytes.len() > skip) else {
+            self.forget(self.offset);
             return Poll::Ready(Some(Err(ReadError::FellBehind)));
         };
         let end = chunk.len().min(skip + usize::try_from(self.remaining()).unwrap_or(usize::MAX));

@@ -39,6 +39,17 @@ impl Dice {
     }
 }
 
+/// What a story is mostly about: what is rare in one is common in another.
+#[derive(Clone, Copy)]
+struct Theme {
+    /// Purges are rare.
+    calm: bool,
+    /// The origin mostly fails.
+    ill: bool,
+    /// Bodies are mostly large.
+    large: bool,
+}
+
 /// Tells one story to its end.
 fn tell(seed: u64, with_trace: bool) -> World {
     let mut dice = Dice(seed);
@@ -46,15 +57,16 @@ fn tell(seed: u64, with_trace: bool) -> World {
     let mut world = World::new(memory_bytes);
     world.trace = with_trace.then(Vec::new);
     world.origin.varies = dice.one_in(2);
-    change(&mut world, &mut dice);
+    let theme = Theme { calm: dice.one_in(2), ill: dice.one_in(4), large: dice.one_in(40) };
+    change(&mut world, theme, &mut dice);
     for _ in 0..20 + dice.roll(STEPS_MAX - 20) {
-        step(&mut world, &mut dice);
+        step(&mut world, theme, &mut dice);
     }
     world.settle();
     world
 }
 
-fn step(world: &mut World, dice: &mut Dice) {
+fn step(world: &mut World, theme: Theme, dice: &mut Dice) {
     let sides = if world.fetches.iter().all(story::fetch::Fetch::is_over) { 40 } else { 100 };
     match dice.roll(sides) {
         0..14 if world.clients.len() < CLIENTS_MAX => {
@@ -68,9 +80,10 @@ fn step(world: &mut World, dice: &mut Dice) {
                 world.look_after(client);
             }
         }
+        24..28 if theme.calm && !dice.one_in(8) => {}
         24..28 => purge(world, dice),
         28..33 => {
-            let ms = dice.pick(&[500, 3_000, 6_000, 20_000, 70_000]);
+            let ms = dice.pick(&[500, 3_000, 6_000, 20_000, 40_000, 70_000]);
             world.pass_ms(ms);
         }
         33..35 => world.evict(dice.roll(1_000) as usize),
@@ -79,8 +92,8 @@ fn step(world: &mut World, dice: &mut Dice) {
                 world.leave(dice.roll(world.clients.len() as u64) as usize);
             }
         }
-        37..40 => change(world, dice),
-        _ => advance(world, dice),
+        37..40 => change(world, theme, dice),
+        _ => advance(world, theme, dice),
     }
 }
 
@@ -95,7 +108,7 @@ fn purge(world: &mut World, dice: &mut Dice) {
 }
 
 /// The origin changes its mind.
-fn change(world: &mut World, dice: &mut Dice) {
+fn change(world: &mut World, theme: Theme, dice: &mut Dice) {
     let origin = &mut world.origin;
     origin.version += u32::from(dice.one_in(2));
     origin.tags = dice.pick(&[&["a"][..], &["b"], &["a", "b"], &[]]).to_vec();
@@ -112,7 +125,7 @@ fn change(world: &mut World, dice: &mut Dice) {
         Sharing::Brief,
         Sharing::Private,
     ]);
-    origin.length = match dice.roll(24) {
+    origin.length = match dice.roll(if theme.large { 2 } else { 40 }) {
         0 => 700_000 + dice.roll(100_000) as usize,
         1 => 65_472 + dice.roll(3) as usize,
         2 => 0,
@@ -130,7 +143,7 @@ fn change(world: &mut World, dice: &mut Dice) {
 }
 
 /// One of the fetches under way goes on.
-fn advance(world: &mut World, dice: &mut Dice) {
+fn advance(world: &mut World, theme: Theme, dice: &mut Dice) {
     let open: Vec<usize> =
         (0..world.fetches.len()).filter(|at| !world.fetches[*at].is_over()).collect();
     let fetch = dice.pick(&open);
@@ -139,7 +152,7 @@ fn advance(world: &mut World, dice: &mut Dice) {
             world.send(fetch);
         }
         Stage::Sent { .. } => {
-            let answer = match dice.roll(16) {
+            let answer = match dice.roll(if theme.ill { 7 } else { 20 }) {
                 0..3 => Answer::Error,
                 3 => Answer::Failure,
                 4 => Answer::Dropped,
@@ -148,7 +161,7 @@ fn advance(world: &mut World, dice: &mut Dice) {
             };
             world.answer(fetch, answer);
         }
-        Stage::Body { .. } if dice.one_in(16) => world.die(fetch),
+        Stage::Body { .. } if dice.one_in(if theme.ill { 6 } else { 24 }) => world.die(fetch),
         Stage::Body { .. } => {
             let bytes = dice.pick(&[1, 30, 100, 65_472, 100_000]);
             world.piece(fetch, bytes);

@@ -15,6 +15,7 @@ mod tls;
 // What is stored, and who is given it.
 mod freshness;
 mod ranges;
+mod regressions;
 mod storing;
 mod validation;
 mod variants;

@@ -67,6 +67,13 @@ pub struct Rewind<IO> {
     io: IO,
 }
 
+impl<IO> Rewind<IO> {
+    /// The transport itself.
+    pub const fn get_ref(&self) -> &IO {
+        &self.io
+    }
+}
+
 impl<IO: AsyncRead + Unpin> AsyncRead for Rewind<IO> {
     fn poll_read(
         self: Pin<&mut Self>,

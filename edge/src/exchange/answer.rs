@@ -44,7 +44,14 @@ impl Exchange {
         let body = if self.admitted.method == Method::HEAD {
             Body::Empty
         } else {
-            let Some(body) = self.stored_body(record, &loaded.inline, &shape) else {
+            let mut body = self.stored_body(record, &loaded.inline, &shape);
+            // A head that was sent cannot be taken back: the first bytes must be in hand.
+            if let Some(found) = &mut body
+                && !found.primed().await
+            {
+                body = None;
+            }
+            let Some(body) = body else {
                 self.shared.cache.forget(record);
                 return None;
             };

@@ -144,7 +144,11 @@ impl Life {
                     drain.subscribe(),
                     move |wire, connection, handler, drain| async move {
                         let config = settings.http1;
-                        http1::serve::<Gate, _, _>(wire, connection, handler, config, drain).await;
+                        let ending =
+                            http1::serve::<Gate, _, _>(wire, connection, handler, config, drain);
+                        if let http1::Ending::Cut { io, open_ended: true } = ending.await {
+                            io.reset();
+                        }
                     },
                 )
             };

@@ -148,7 +148,7 @@ impl Default for OriginLimits {
         Self {
             in_flight_max: 1024,
             queue_max: 4096,
-            idle_max: 32,
+            idle_max: 256,
             lifetime_ms: 3_600_000,
             head_bytes_max: 64 * 1024,
             fields_max: 256,

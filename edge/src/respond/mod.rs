@@ -57,6 +57,18 @@ impl Body {
         }
     }
 
+    /// Whether the first bytes of a stored body can be had; waits for them.
+    pub async fn primed(&mut self) -> bool {
+        match self {
+            Self::Stored(reader) => reader.primed().await,
+            Self::Sequence(bodies) => match bodies.front_mut() {
+                Some(Self::Stored(reader)) => reader.primed().await,
+                _ => true,
+            },
+            _ => true,
+        }
+    }
+
     /// Puts the framing of a multipart content around the parts.
     #[must_use]
     pub fn framed(self, multipart: &Multipart) -> Self {

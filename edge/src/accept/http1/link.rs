@@ -43,6 +43,8 @@ pub(super) struct Link<B: OutgoingBody> {
     pub(super) delivered: Cell<u64>,
     /// Whether the present response is to be cut.
     pub(super) cut: Cell<Cut>,
+    /// The content of the present response ends where the connection ends.
+    pub(super) open_ended: Cell<bool>,
     /// Interim responses on their way out.
     pub(super) mailbox: Arc<Mailbox>,
     pub(super) replies: RefCell<Replies<B>>,
@@ -66,6 +68,7 @@ impl<B: OutgoingBody> Link<B> {
             answered: Cell::new(0),
             delivered: Cell::new(0),
             cut: Cell::new(Cut::No),
+            open_ended: Cell::new(false),
             mailbox: Arc::new(Mailbox::default()),
             replies: RefCell::new(Replies { current: None, ended: SmallVec::new() }),
         }

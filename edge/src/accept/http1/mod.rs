@@ -79,9 +79,14 @@ impl Default for Http1Config {
 pub enum Ending<IO> {
     /// Closed, by either side.
     Closed,
-    /// A response was cut. The transport is given back open: it should be reset, because for a
-    /// body that ends with the connection (HTTP/1.0) an orderly close would look complete.
-    Cut(IO),
+    /// A response was cut. The transport is given back open.
+    Cut {
+        /// The transport.
+        io: IO,
+        /// The content ends where the connection ends (HTTP/1.0 without a length): an orderly
+        /// close would look complete, so the connection must be reset.
+        open_ended: bool,
+    },
 }
 
 /// Serves one connection until it ends.
@@ -105,8 +110,9 @@ where
         let received = receive(request, &connection, &link);
         async move {
             let is_head = received.head.method == Method::HEAD;
+            let chunks = received.head.version == Version::HTTP_11;
             let response = handler.call(received).await;
-            Ok::<_, Infallible>(reply::adapt(response, &link, is_head))
+            Ok::<_, Infallible>(reply::adapt(response, &link, is_head, chunks))
         }
     });
     let mut builder = Builder::new();
@@ -179,7 +185,7 @@ where
 {
     let Gated { mut io, buffer, eof, failed, refused, .. } = gated;
     if link.cut.get() != Cut::No {
-        return Ending::Cut(io);
+        return Ending::Cut { io, open_ended: link.open_ended.get() };
     }
     if failed {
         return Ending::Closed;
@@ -188,7 +194,7 @@ where
         // hyper has given up with bytes of a response in its buffer: it does so when a request
         // that asks for an upgrade is answered early and the client is slow.
         link.cut.set(Cut::Flushed);
-        return Ending::Cut(io);
+        return Ending::Cut { io, open_ended: link.open_ended.get() };
     }
     if let Some(cause) = refused {
         closing::refuse(&mut io, cause, deadlines).await;

@@ -38,11 +38,12 @@ enum Source {
     Failed,
 }
 
-/// Takes over the handler's response for hyper.
+/// Takes over the handler's response for hyper. `chunks`: the client understands chunks.
 pub(super) fn adapt<B: OutgoingBody>(
     response: Response<B>,
     link: &Rc<Link<B>>,
     is_head: bool,
+    chunks: bool,
 ) -> Response<ReplyBody<B>> {
     let (mut head, mut body) = response.into_parts();
     let misplaced = head.status.is_informational();
@@ -81,6 +82,7 @@ pub(super) fn adapt<B: OutgoingBody>(
     if link.must_close() {
         head.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
+    link.open_ended.set(!chunks && remaining.is_none());
     link.answer(body);
     let body = ReplyBody { link: Rc::clone(link), source, remaining, failure: None };
     Response::from_parts(head, body)

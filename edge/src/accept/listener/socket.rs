@@ -31,6 +31,28 @@ pub enum Wire {
     Tls(Box<TlsStream<Socket>>),
 }
 
+impl Socket {
+    /// Makes the close that follows a reset. What the kernel has not sent yet is lost.
+    fn reset_on_close(&self) {
+        // A Unix socket has no reset; its peer sees an end.
+        if let Self::Tcp(stream) = self
+            && let Err(error) = stream.set_zero_linger()
+        {
+            tracing::debug!(%error, "a connection ends in order that should be reset");
+        }
+    }
+}
+
+impl Wire {
+    /// Ends the connection so that the peer sees a reset and not an end.
+    pub fn reset(self) {
+        match self {
+            Self::Clear(rewind) => rewind.get_ref().reset_on_close(),
+            Self::Tls(stream) => stream.get_ref().0.reset_on_close(),
+        }
+    }
+}
+
 macro_rules! delegate {
     ($kind:ident: $($variant:ident),*) => {
         impl AsyncRead for $kind {

@@ -176,7 +176,7 @@ cards! {
         .or("4096");
     /// Unused connections kept to one origin, per worker.
     ORIGIN_IDLE_MAX = Card::new("site[].origin.idle_max", Kind::Count { min: 0, max: 10_000 })
-        .or("32");
+        .or("256");
     /// Attempts of a request in all, the first included, each at another origin.
     ORIGIN_ATTEMPTS_MAX = Card::new("site[].origin.attempts_max", Kind::Count { min: 1, max: 10 })
         .or("3");
