@@ -1,5 +1,7 @@
 //! Permit → writer → stored: the one side of a fill that fetches.
 
+use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -215,12 +217,16 @@ impl FillWriter {
         .await?;
         let received = inner.fill.read_machine(super::machine::Machine::received);
         if received > INLINE_BYTES_MAX as u64 && !self.patience.is_zero() {
-            let since = Instant::now();
-            let room = inner.cache.store.room(CHUNK_BYTES);
-            if timeout(self.patience, room).await.is_err() {
-                tracing::debug!(object = self.head.object, "the disk is late: a fill goes on alone");
+            let mut room = pin!(inner.cache.store.room(CHUNK_BYTES));
+            let has_room =
+                std::future::poll_fn(|cx| Poll::Ready(room.as_mut().poll(cx).is_ready())).await;
+            if !has_room {
+                let since = Instant::now();
+                if timeout(self.patience, room).await.is_err() {
+                    tracing::debug!(object = self.head.object, "a fill goes on without the disk");
+                }
+                self.patience = self.patience.saturating_sub(since.elapsed());
             }
-            self.patience = self.patience.saturating_sub(since.elapsed());
         }
         Ok(())
     }
