@@ -10,16 +10,18 @@ use http::HeaderMap;
 
 use crate::budget::{Budget, Class};
 use crate::directory::{Directory, Record, Varied};
-use crate::fill::collapse::Candidate;
-use crate::fill::{FillHead, FillKey, FillPermit, Fills, HitForMiss, Join, Waiter};
+use crate::fill::{FillPermit, Fills, HitForMiss, Waiter};
 use crate::head::{self, StoredHead};
 use crate::invalidate::{Live, Local, PurgeState, Scope, ScopeHash, TargetScopes, Watermark};
-use crate::policy::{
-    self, Cause, Fresh, Judgement, Options, RequestFacts, Storable, Verdict, flag,
-};
+use crate::policy::{self, Cause, Fresh, Judgement, Options, RequestFacts, Storable, flag};
 use crate::store::{CHUNK_BYTES, Health, Part, Presence, Store, StoreKey, Tier};
 use crate::variant;
-use crate::{CacheKey, Clock, Millis};
+use crate::{CacheKey, Clock};
+
+mod freshen;
+mod join;
+
+pub use join::Admission;
 
 /// The cache. Shared by all cores; every method is short and holds no lock across an await.
 pub struct Cache {
@@ -87,17 +89,6 @@ pub enum Entry {
     Again,
     /// Go to the origin without the cache, for this reason.
     Alone(Cause),
-}
-
-/// What a request does with a response that it waited for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Admission {
-    /// It answers this request, too.
-    Share,
-    /// It does not, but something else may: look again.
-    Look,
-    /// It answers its own request only, and so would the next: go to the origin alone.
-    Alone,
 }
 
 /// A stored head, loaded.
@@ -197,125 +188,6 @@ impl Cache {
         purges
     }
 
-    /// **Fill**: joins a fetch in flight or gets the right to fetch.
-    pub fn enter(self: &Arc<Self>, request: &Request<'_>, found: &Found) -> Entry {
-        if let Some(position) = self.hit_for_miss.recall(request.key, self.clock.now()) {
-            let purged = self.live.check(&request.target, &[], position, position);
-            if purged == PurgeState::default() {
-                return Entry::Alone(Cause::HitForMiss);
-            }
-            self.hit_for_miss.forget(request.key);
-        }
-        let key = FillKey { key: *request.key, selected: found.selected };
-        match self.fills.join(key, |fill| self.may_join(request, found, fill)) {
-            Join::Follow(waiter) => Entry::Follow(waiter),
-            Join::Alone => Entry::Alone(Cause::NothingStored),
-            Join::Lead(fill, waiter) => {
-                let permit = FillPermit::new(Arc::clone(self), fill, false);
-                // Between our lookup and the permit another fill may have been published.
-                let again = self.lookup(request);
-                match again.record {
-                    Some(record)
-                        if again.judgement.verdict == Verdict::Fresh
-                            && found.judgement.verdict != Verdict::Fresh =>
-                    {
-                        // Who joined meanwhile gets it, too.
-                        permit.validated(record);
-                        Entry::Again
-                    }
-                    _ => Entry::Lead(permit, waiter),
-                }
-            }
-        }
-    }
-
-    /// The right to validate in the background, unless somebody does already.
-    pub fn enter_background(
-        self: &Arc<Self>,
-        request: &Request<'_>,
-        found: &Found,
-    ) -> Option<FillPermit> {
-        let key = FillKey { key: *request.key, selected: found.selected };
-        let fill = self.fills.lead_quietly(key, |fill| self.may_join(request, found, fill))?;
-        Some(FillPermit::new(Arc::clone(self), fill, true))
-    }
-
-    fn may_join(&self, request: &Request<'_>, found: &Found, fill: &Candidate<'_>) -> bool {
-        if let Some(head) = fill.head {
-            return self.shares(request.facts, request, &head.fresh)
-                && self.can_read_along(head, fill)
-                && self.admits(request, head) == Admission::Share;
-        }
-        !found.solitary
-            && fill.key.selected == found.selected
-            && fill.sent.is_none_or(|sent| !self.selected_since(request, sent, &[], false))
-    }
-
-    /// Whether a response that is being filled may answer a request that waited for its head: it
-    /// may be shared at all, its body can be kept (of one that cannot, a slower reader would lose
-    /// what a faster one left behind), it fits the selecting fields, and nothing that the request
-    /// must honour selects it since its fetch was sent.
-    pub fn admits(&self, request: &Request<'_>, head: &FillHead) -> Admission {
-        let keeps = head.length.is_none_or(|length| self.can_keep(length));
-        if !keeps || !self.shares(&having_waited(request.facts), request, &head.fresh) {
-            return Admission::Alone;
-        }
-        if fits(request, head.varied.as_deref())
-            && !self.selected_since(request, head.sent, &head.tags, head.tags_overflow)
-        {
-            Admission::Share
-        } else {
-            Admission::Look
-        }
-    }
-
-    /// Whether a record that somebody else's validation yielded may answer this request.
-    pub fn admits_record(&self, request: &Request<'_>, record: &Record) -> Admission {
-        if !self.shares(&having_waited(request.facts), request, &record.fresh) {
-            return Admission::Alone;
-        }
-        let purges = self.purges(record, &request.target);
-        if fits(request, record.varied.as_deref()) && !purges.forbids() && purges.soft.is_none() {
-            Admission::Share
-        } else {
-            Admission::Look
-        }
-    }
-
-    /// Collapsing is reuse (RFC 9111 §4): only what could be answered from the store if it were
-    /// there already may answer somebody who did not ask for it. Not a response that must be
-    /// validated for each use (`no-cache`, no lifetime): it may be meant for one person.
-    fn shares(&self, facts: &RequestFacts, request: &Request<'_>, fresh: &Fresh) -> bool {
-        let stored = Some((fresh, Millis::MAX));
-        let now = self.clock.now();
-        let purges = PurgeState::default();
-        let judged = policy::reuse::judge(facts, stored, &purges, now, request.options);
-        matches!(judged.verdict, Verdict::Fresh | Verdict::Stale { .. })
-    }
-
-    /// Whether a late reader finds the beginning of the body: in the window of the fill, or in the
-    /// store.
-    fn can_read_along(&self, head: &FillHead, fill: &Candidate<'_>) -> bool {
-        let first = StoreKey { object: head.object, part: Part::Chunk(0) };
-        fill.starts_at == 0 || self.store.presence(first) != Presence::Absent
-    }
-
-    fn selected_since(
-        &self,
-        request: &Request<'_>,
-        sent: Watermark,
-        tags: &[u64],
-        tags_overflow: bool,
-    ) -> bool {
-        let arrival = request.arrival;
-        let newer = sent.position < arrival.position
-            && (tags_overflow
-                || self.live.check(&request.target, tags, sent.position, sent.position)
-                    != PurgeState::default());
-        newer
-            || (sent.local < arrival.local && self.local.selects(request.target.url(), sent.local))
-    }
-
     /// Whether a body of this length, in bytes, can be kept: on disk, or in half of the memory for
     /// bodies.
     pub(crate) fn can_keep(&self, length: u64) -> bool {
@@ -351,70 +223,6 @@ impl Cache {
             let key = StoreKey { object: record.body, part: Part::Chunk(chunk as u32) };
             self.store.presence(key) != Presence::Absent
         })
-    }
-
-    /// **Freshen**: the origin confirmed `base` with a 304; `merged` is its head with the fields
-    /// of the 304 taken over. Publishes the new record and gives it back; `None` if a hard purge
-    /// selected the base meanwhile, or the head is too large.
-    pub fn freshen(
-        &self,
-        request: &Request<'_>,
-        base: &Record,
-        inline: &Bytes,
-        merged: &StoredHead,
-        storable: Storable,
-        sent: Watermark,
-    ) -> Option<Record> {
-        let body: &[Bytes] = if base.inline { std::slice::from_ref(inline) } else { &[] };
-        let (block, head_bytes) = head::encode(merged.status, &merged.headers, body)?;
-        let head_id = self.next_object(&base.key);
-        self.store.put(StoreKey { object: head_id, part: Part::Head }, block);
-        let mut tags = base.tags.to_vec();
-        tags.extend(storable.tags.iter().filter(|tag| !base.tags.contains(tag)));
-        let overflows = storable.tags_overflow && !base.tags_overflow;
-        // A tag that the response gained was never compared with the ledger.
-        let gained = tags.len() > base.tags.len() || overflows;
-        let record = Record {
-            head: head_id,
-            body: if base.inline { head_id } else { base.body },
-            varied: self.varied(request, &storable),
-            fresh: storable.fresh,
-            checked: if gained { base.sent } else { base.checked },
-            validated: sent.position.max(base.validated),
-            stale_since: Millis::MAX,
-            tags_overflow: base.tags_overflow || storable.tags_overflow,
-            tags: tags.into_boxed_slice(),
-            head_bytes,
-            ..base.clone()
-        };
-        // With the tags that it has now: a later 304 does not rehabilitate purged bytes.
-        if self.purges(&record, &request.target).forbids() || !self.replace(base, &record) {
-            self.store.forget(StoreKey { object: head_id, part: Part::Head });
-            return None;
-        }
-        self.store.forget(StoreKey { object: base.head, part: Part::Head });
-        Some(record)
-    }
-
-    /// Puts `record` in the place of `base`. `false` if the base is not stored any more: what took
-    /// its place may be newer than these bytes.
-    fn replace(&self, base: &Record, record: &Record) -> bool {
-        let same = |a: &Varied, b: &Varied| a.selected == b.selected;
-        let same_variant = match (&base.varied, &record.varied) {
-            (None, None) => true,
-            (Some(a), Some(b)) => same(a, b),
-            _ => false,
-        };
-        if same_variant {
-            let put = |stored: &mut Record| stored.clone_from(record);
-            return self.directory.amend(&base.key, base.head, put).is_some();
-        }
-        // The 304 changed what it varies on.
-        let was_stored = self.directory.forget(&base.key, base.head).is_some();
-        if was_stored {
-            self.publish(record.clone());
-        }
-        was_stored
     }
 
     /// **Invalidate**: an unsafe method succeeded on this URL (RFC 9111 §4.4).
@@ -486,21 +294,9 @@ impl Cache {
 /// Told apart from every other selection of a key.
 const AUTHORIZED: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// Whether a response fits the selecting fields of a request.
-fn fits(request: &Request<'_>, varied: Option<&Varied>) -> bool {
-    varied.is_none_or(|varied| {
-        variant::selected_hash(request.key, &varied.vary, request.headers) == varied.selected
-    })
-}
-
 /// Whether every use needs a validation of its own, also right after one.
 const fn is_solitary(fresh: &Fresh) -> bool {
     fresh.has(flag::NO_CACHE) || (fresh.lifetime_s == 0 && fresh.swr_s == 0)
-}
-
-/// A request that was there before the answer came: the answer is validated for it.
-fn having_waited(facts: &RequestFacts) -> RequestFacts {
-    RequestFacts { no_cache: false, ..*facts }
 }
 
 fn fold(hash: &[u8; 32]) -> u64 {

@@ -342,3 +342,56 @@ fn two_urls_do_not_wait_for_each_other() {
         assert_eq!(client.join().expect("an answer").status, 200);
     }
 }
+
+#[test]
+fn all_who_waited_get_what_may_stand_in_for_an_error() {
+    let go = Latch::default();
+    let held = go.clone();
+    let origin = Origin::start(move |request, to| {
+        if request.number == 0 {
+            let lifetime = [("Cache-Control", "max-age=0, stale-if-error=600")];
+            return to.send(200, &[lifetime[0], ("ETag", "\"1\"")], "kept");
+        }
+        held.wait();
+        to.send(503, &[], "broken");
+    });
+    let edge = Edge::before(&origin);
+    edge.get("/a");
+    let clients = crowd(&edge, 6, "/a");
+    eventually("a validation is under way", || (origin.count() >= 2).then_some(()));
+    go.open();
+    for client in clients {
+        assert_eq!(client.join().expect("an answer").text(), "kept");
+    }
+}
+
+#[test]
+fn an_authorised_request_does_not_read_along_with_an_anonymous_one() {
+    let go = Latch::default();
+    let held = go.clone();
+    let origin = Origin::start(move |request, to| {
+        if request.number == 0 {
+            held.wait();
+        }
+        to.cacheable(format!("for {:?}", request.field("authorization")));
+    });
+    let edge = Edge::before(&origin);
+    let anonymous = crowd(&edge, 1, "/a");
+    eventually("the fetch is under way", || (origin.count() == 1).then_some(()));
+    let own = edge.get_with("/a", &[("Authorization", "Basic YTpi")]);
+    assert_eq!(own.text(), "for \"Basic YTpi\"");
+    go.open();
+    for client in anonymous {
+        assert_eq!(client.join().expect("an answer").text(), "for \"\"");
+    }
+}
+
+#[test]
+fn what_varies_on_the_address_of_the_client_is_not_stored() {
+    let origin = Origin::start(|request, to| {
+        let fields = [("Cache-Control", "max-age=60"), ("Vary", "X-Forwarded-For")];
+        to.send(200, &fields, format!("{}", request.number));
+    });
+    let edge = Edge::before(&origin);
+    assert_eq!((edge.get("/a").text(), edge.get("/a").text()), ("0".into(), "1".into()));
+}

@@ -267,32 +267,32 @@ fn no_request_that_was_taken_is_lost_by_a_stop() {
     let origin = Origin::start(|request, to| to.send(200, &[], &request.target));
     let mut edge = Edge::before(&origin);
     let (address, answered) = (edge.address, Arc::new(AtomicUsize::new(0)));
+    let stopping = Arc::new(AtomicBool::new(false));
     let load: Vec<_> = (0..6)
         .map(|worker| {
-            let answered = Arc::clone(&answered);
+            let (answered, stopping) = (Arc::clone(&answered), Arc::clone(&stopping));
             std::thread::spawn(move || {
                 for n in 0.. {
-                    let Ok(stream) = TcpStream::connect(address) else { return };
-                    drop(stream);
                     let Some(mut client) = Client::try_connect(address) else { return };
+                    let came_before = !stopping.load(Ordering::SeqCst);
                     let path = format!("/{worker}/{n}");
                     client.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
                     match client.try_response(false) {
                         Some(answer) => {
-                            assert_eq!((answer.status, answer.text()), (200, path));
+                            let (status, ending) = (answer.status, answer.ending);
+                            assert_eq!((status, ending), (200, Ending::Clean));
+                            assert_eq!(answer.text(), path);
                             answered.fetch_add(1, Ordering::SeqCst);
                         }
-                        // Closed before it was accepted: the next connect says so.
-                        None => assert!(
-                            TcpStream::connect(address).is_err(),
-                            "{path} was taken and not answered"
-                        ),
+                        // The kernel may complete a connection while the listener is closed.
+                        None => assert!(!came_before, "{path} was taken and not answered"),
                     }
                 }
             })
         })
         .collect();
     eventually("there is load", || (answered.load(Ordering::SeqCst) > 200).then_some(()));
+    stopping.store(true, Ordering::SeqCst);
     edge.signal("TERM");
     for thread in load {
         thread.join().expect("no request was lost");
@@ -303,10 +303,11 @@ fn no_request_that_was_taken_is_lost_by_a_stop() {
 #[test]
 fn connections_that_wait_in_the_kernel_when_the_signal_comes_are_served() {
     let origin = Origin::constant("x");
-    let mut edge = Edge::start(&["--origin", &origin.url(), "--workers", "2"]);
+    // How long a connection that has not spoken may still do so: a busy machine takes its time.
+    let (_file, mut edge) = with("[deadlines]\nlinger = \"20s\"\n", &origin);
     assert_eq!(edge.get("/").status, 200);
     edge.signal("STOP");
-    let mut waiting: Vec<Client> = (0..600).map(|_| edge.client()).collect();
+    let mut waiting: Vec<Client> = (0..400).map(|_| edge.client()).collect();
     for client in &mut waiting {
         client.send(b"GET / HTTP/1.1\r\nHost: test.example\r\n\r\n");
     }
@@ -315,5 +316,6 @@ fn connections_that_wait_in_the_kernel_when_the_signal_comes_are_served() {
     for client in &mut waiting {
         assert_eq!(client.try_response(false).map_or(0, |answer| answer.status), 200);
     }
+    drop(waiting);
     assert_eq!(edge.wait().code(), Some(0));
 }

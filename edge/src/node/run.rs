@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -28,6 +29,7 @@ use crate::accept::drain::Drain;
 use crate::accept::listener::{self, Bound, ListenAddress, ListenError};
 use crate::accept::tls::CertificateError;
 use crate::filter::Filter;
+use crate::journal::COUNTERS;
 use crate::telemetry::access_log::{AccessLog, Target};
 use crate::telemetry::metrics::{self, Metrics};
 use crate::telemetry::{Telemetry, log};
@@ -240,7 +242,8 @@ impl Node {
         }
 
         phase.set(Readiness::Draining);
-        tracing::info!(open = drain.open(), "draining");
+        let open = COUNTERS.connections_open.load(Ordering::Relaxed);
+        tracing::info!(open, "draining");
         threads.let_end();
         drain.begin();
         let patience = Duration::from_millis(running.config.node.drain_ms);

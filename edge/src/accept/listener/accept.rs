@@ -88,6 +88,8 @@ pub async fn accept_loop<F, Serving>(
     F: Fn(Accepted) -> Serving,
     Serving: Future<Output = ()> + 'static,
 {
+    // A drain is not over while there may be connections in the queue.
+    let _accepting = drain.guard();
     let mut draining = drain.subscribe();
     let mut backoff = Backoff::default();
     loop {
