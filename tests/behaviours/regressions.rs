@@ -99,3 +99,17 @@ fn a_body_that_cannot_be_read_from_disk_comes_from_the_origin() {
         assert!(edge.get(&path).body == content(&path, LENGTH), "{path} again");
     }
 }
+
+/// Connections that say nothing took all places of the admin plane, for half a minute at a time:
+/// health checks failed and purges waited.
+#[test]
+fn silent_connections_do_not_lock_the_operator_out() {
+    let origin = Origin::start(|_, to| to.cacheable("x"));
+    let edge = Edge::before(&origin);
+    let silent: Vec<_> = (0..200).map(|_| TcpStream::connect(edge.admin)).collect();
+    let begun = std::time::Instant::now();
+    assert_eq!(edge.admin("GET", "/healthz", "").status, 200);
+    edge.purge(r#"{"everything":true}"#);
+    assert!(begun.elapsed().as_secs() < 10, "{:?}", begun.elapsed());
+    drop(silent);
+}

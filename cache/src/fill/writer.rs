@@ -1,10 +1,14 @@
 //! Permit → writer → stored: the one side of a fill that fetches.
 
+use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
+use tokio::time::{Instant, timeout};
 
 use super::FailureCode;
 use super::abandon::{REMEMBER_ERROR_MS, REMEMBER_MS};
@@ -21,6 +25,10 @@ use crate::store::{CHUNK_BYTES, Health, INLINE_BYTES_MAX, Part, StoreKey};
 
 /// How far a fill runs ahead of its fastest reader when what it fetches can be kept nowhere.
 const AHEAD_BYTES_MAX: u64 = (WINDOW_CHUNKS as u64 / 2) * CHUNK_BYTES as u64;
+
+/// How long a fill waits for a disk that is busy, all its waits together. Its readers would stall
+/// as long as the disk does: a fill that has waited so long goes on without the disk.
+const ROOM_WAIT: Duration = Duration::from_secs(1);
 
 /// A fill that everybody left is finished all the same up to this length.
 const FINISH_BYTES_MAX: u64 = 1024 * 1024;
@@ -100,7 +108,8 @@ impl FillPermit {
         }
         inner.fill.settle(HeadOutcome::Head(Arc::clone(&head)));
         let keep = self.background;
-        Ok(FillWriter { inner: Some(inner), head, keep, _memory: memory })
+        let patience = ROOM_WAIT;
+        Ok(FillWriter { inner: Some(inner), head, keep, patience, _memory: memory })
     }
 
     /// The origin's answer may not be stored: the waiters go alone, and for a while later requests
@@ -178,6 +187,8 @@ pub struct FillWriter {
     inner: Option<Inner>,
     head: Arc<FillHead>,
     keep: bool,
+    /// What is left of [`ROOM_WAIT`].
+    patience: Duration,
     _memory: Permit,
 }
 
@@ -194,7 +205,7 @@ impl FillWriter {
 
     /// Waits until the next piece may come: the disk has room, or a reader is close enough. `Err`
     /// when everybody left and the rest is not worth fetching.
-    pub async fn ready(&self) -> Result<(), Abandoned> {
+    pub async fn ready(&mut self) -> Result<(), Abandoned> {
         let Some(inner) = &self.inner else { return Err(Abandoned) };
         let free_running = self.fits_somewhere(&inner.cache);
         std::future::poll_fn(|cx| match inner.fill.ahead_bytes(cx.waker()) {
@@ -204,8 +215,18 @@ impl FillWriter {
             Some(_) => Poll::Pending,
         })
         .await?;
-        if inner.fill.read_machine(super::machine::Machine::received) > INLINE_BYTES_MAX as u64 {
-            inner.cache.store.room(CHUNK_BYTES).await;
+        let received = inner.fill.read_machine(super::machine::Machine::received);
+        if received > INLINE_BYTES_MAX as u64 && !self.patience.is_zero() {
+            let mut room = pin!(inner.cache.store.room(CHUNK_BYTES));
+            let has_room =
+                std::future::poll_fn(|cx| Poll::Ready(room.as_mut().poll(cx).is_ready())).await;
+            if !has_room {
+                let since = Instant::now();
+                if timeout(self.patience, room).await.is_err() {
+                    tracing::debug!(object = self.head.object, "a fill goes on without the disk");
+                }
+                self.patience = self.patience.saturating_sub(since.elapsed());
+            }
         }
         Ok(())
     }
@@ -291,7 +312,7 @@ impl FillWriter {
 
     /// Whether the fill may run at the origin's speed because nothing it fetches is lost.
     fn fits_somewhere(&self, cache: &Cache) -> bool {
-        cache.store.health() == Health::Healthy
+        (cache.store.health() == Health::Healthy && !self.patience.is_zero())
             || self.head.length.is_some_and(|length| cache.can_keep(length))
     }
 

@@ -44,8 +44,9 @@ pub use interim::InterimWriter;
 use gated::{Breach, Gated};
 use link::{Cut, Link};
 
-/// Most response bytes that hyper buffers for one connection, unless heads are longer.
-const BUFFER_BYTES: usize = 128 * 1024;
+/// Response bytes beyond which hyper takes no further piece for one connection, unless heads are
+/// longer. With one piece more (a chunk) this is what a client that does not read can pin.
+const BUFFER_BYTES: usize = 64 * 1024;
 /// Fields that hyper parses without being told a number.
 const HYPER_FIELDS: usize = 100;
 

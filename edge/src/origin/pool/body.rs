@@ -27,6 +27,10 @@ use crate::origin::config::wait;
 use crate::origin::observe::OriginOutcome;
 use crate::origin::send::Connections;
 
+/// A piece shorter than this, in bytes, is copied: it is a slice of the buffer that it was read
+/// into (up to `read_bytes_max`), and while somebody slow keeps it, it keeps the whole buffer.
+const COPY_BYTES_MAX: usize = 32 * 1024;
+
 /// Content that is still arriving. Stays on its core.
 #[derive(Debug)]
 pub struct OriginBody {
@@ -93,7 +97,9 @@ impl OriginBody {
                 clean_trailers(&mut trailers);
                 Frame::trailers(trailers)
             }
-            Err(frame) => frame,
+            Err(frame) => frame.map_data(|data| {
+                if data.len() < COPY_BYTES_MAX { Bytes::copy_from_slice(&data) } else { data }
+            }),
         })
     }
 }

@@ -1,13 +1,17 @@
 //! Where the admin plane listens, and how its connections are kept in bounds.
 //!
-//! hyper reads and writes; its limits and timer are ours. A connection lives for two minutes at
-//! most, so that [`CONNECTIONS_MAX`] stuck clients cannot lock the operator out for longer.
+//! hyper reads and writes; its limits and timer are ours. Clients that connect and say nothing
+//! must not lock the operator out: when the last of [`CONNECTIONS_MAX`] places is taken, the connection
+//! that has been there longest without a request under way makes room. Stuck ones that are not
+//! idle live for two minutes at most.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use axum::Router;
@@ -19,13 +23,14 @@ use selvedge_purge_api::auth::Tokens;
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::{AdminSources, check_exposure, routes};
 use crate::accept::listener::ListenAddress;
 
-/// Most connections at a time; further ones wait in the kernel's backlog.
+/// Most connections at a time; a further one takes the place of the oldest idle one, or waits in
+/// the kernel's backlog.
 pub const CONNECTIONS_MAX: u16 = 64;
 /// Longest head, in bytes (431 beyond).
 const HEAD_BYTES_MAX: usize = 16 * 1024;
@@ -101,8 +106,16 @@ impl AdminListener {
         let permits = Arc::new(Semaphore::new(usize::from(CONNECTIONS_MAX)));
         let (ending, ended) = watch::channel(false);
         let mut connections = JoinSet::new();
+        let mut places: VecDeque<Weak<Place>> = VecDeque::new();
         let mut stop = std::pin::pin!(stop);
         loop {
+            places.retain(|place| place.strong_count() > 0);
+            if permits.available_permits() == 0 {
+                let mut open = places.iter().filter_map(Weak::upgrade);
+                if let Some(idle) = open.find(|place| !place.busy.load(Ordering::Relaxed)) {
+                    idle.leave.notify_one();
+                }
+            }
             let permit = tokio::select! {
                 () = &mut stop => break,
                 permit = Arc::clone(&permits).acquire_owned() => permit.expect("never closed"),
@@ -114,7 +127,9 @@ impl AdminListener {
             while connections.try_join_next().is_some() {}
             match accepted {
                 Ok((stream, peer)) => {
-                    let serving = connection(stream, router.clone(), peer, ended.clone());
+                    let place = Arc::new(Place::default());
+                    places.push_back(Arc::downgrade(&place));
+                    let serving = connection(stream, router.clone(), peer, place, ended.clone());
                     connections.spawn(async move {
                         serving.await;
                         drop(permit);
@@ -135,6 +150,15 @@ impl AdminListener {
 /// Either kind of stream.
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
+/// A connection, as the accept loop knows it.
+#[derive(Debug, Default)]
+struct Place {
+    /// A request is being answered.
+    busy: AtomicBool,
+    /// Another connection wants the place.
+    leave: Notify,
+}
 
 /// Who connected.
 #[derive(Clone, Debug)]
@@ -177,11 +201,20 @@ async fn connection(
     stream: Box<dyn Stream>,
     router: Router,
     peer: Peer,
+    place: Arc<Place>,
     mut ended: watch::Receiver<bool>,
 ) {
+    let answering = Arc::clone(&place);
     let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(peer.clone());
-        TowerToHyperService::new(router.clone()).call(request)
+        answering.busy.store(true, Ordering::Relaxed);
+        let (answer, answering) =
+            (TowerToHyperService::new(router.clone()).call(request), Arc::clone(&answering));
+        async move {
+            let answer = answer.await;
+            answering.busy.store(false, Ordering::Relaxed);
+            answer
+        }
     });
     let mut serving = std::pin::pin!(
         http1::Builder::new()
@@ -194,6 +227,7 @@ async fn connection(
     let done = tokio::select! {
         done = serving.as_mut() => Some(done),
         () = tokio::time::sleep(LIFE) => None,
+        () = place.leave.notified() => None,
         _ = ended.wait_for(|ended| *ended) => None,
     };
     let done = if let Some(done) = done {
