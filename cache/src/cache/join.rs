@@ -13,6 +13,7 @@ use crate::fill::collapse::Candidate;
 use crate::fill::{FillHead, FillKey, FillPermit, Join};
 use crate::invalidate::{PurgeState, Watermark};
 use crate::policy::{self, Cause, Fresh, RequestFacts, Verdict};
+use crate::range::{RangeSpec, wanted};
 use crate::store::{Part, Presence, StoreKey};
 use crate::variant;
 
@@ -37,8 +38,9 @@ impl Cache {
             }
             self.hit_for_miss.forget(request.key);
         }
-        let key = FillKey { key: *request.key, selected: found.selected };
-        match self.fills.join(key, |fill| self.may_join(request, found, fill)) {
+        let asked = found.asks(request);
+        let key = FillKey { key: *request.key, selected: found.selected, asked };
+        match self.fills.join(key, |fill| self.may_join(request, found, asked, fill)) {
             Join::Follow(waiter) => Entry::Follow(waiter),
             Join::Alone => Entry::Alone(Cause::NothingStored),
             Join::Lead(fill, waiter) => {
@@ -66,12 +68,19 @@ impl Cache {
         request: &Request<'_>,
         found: &Found,
     ) -> Option<FillPermit> {
-        let key = FillKey { key: *request.key, selected: found.selected };
-        let fill = self.fills.lead_quietly(key, |fill| self.may_join(request, found, fill))?;
+        let key = FillKey { key: *request.key, selected: found.selected, asked: None };
+        let fill =
+            self.fills.lead_quietly(key, |fill| self.may_join(request, found, None, fill))?;
         Some(FillPermit::new(Arc::clone(self), fill, true))
     }
 
-    fn may_join(&self, request: &Request<'_>, found: &Found, fill: &Candidate<'_>) -> bool {
+    fn may_join(
+        &self,
+        request: &Request<'_>,
+        found: &Found,
+        asks: Option<RangeSpec>,
+        fill: &Candidate<'_>,
+    ) -> bool {
         if let Some(head) = fill.head {
             return self.shares(request.facts, request, &head.fresh)
                 && self.can_read_along(head, fill)
@@ -79,6 +88,8 @@ impl Cache {
         }
         !found.solitary
             && fill.key.selected == found.selected
+            // What was asked for is, or covers, what this one would ask for.
+            && fill.key.asked.is_none_or(|asked| asks.is_some_and(|asks| asked.covers(asks)))
             && fill.sent.is_none_or(|sent| !self.selected_since(request, sent, &[], false))
     }
 
@@ -92,6 +103,7 @@ impl Cache {
             return Admission::Alone;
         }
         if fits(request, head.varied.as_deref())
+            && !self.lacks(request, head)
             && !self.selected_since(request, head.sent, &head.tags, head.tags_overflow)
         {
             Admission::Share
@@ -106,7 +118,14 @@ impl Cache {
             return Admission::Alone;
         }
         let purges = self.purges(record, &request.target);
-        if fits(request, record.varied.as_deref()) && !purges.forbids() && purges.soft.is_none() {
+        let lacks = record.parts.as_ref().and_then(|parts| {
+            wanted::lacking(request.facts.method, request.headers, parts, record.length)
+        });
+        if lacks.is_none()
+            && fits(request, record.varied.as_deref())
+            && !purges.forbids()
+            && purges.soft.is_none()
+        {
             Admission::Share
         } else {
             Admission::Look

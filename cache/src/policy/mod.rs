@@ -46,6 +46,10 @@ pub struct Options {
     /// Obey `stale-while-revalidate`/`stale-if-error` that stand beside `s-maxage`. RFC 9111
     /// §5.2.2.10 reads `s-maxage` as `proxy-revalidate`; many origins mean it otherwise.
     pub stale_beside_s_maxage: bool,
+    /// Ask the origin for the one range that a client asks for, instead of for the whole.
+    pub forward_ranges: bool,
+    /// What to believe of a 206 whose content is not as long as its `Content-Range` says.
+    pub trust: crate::range::Trust,
     /// At most this many tags are kept per response; beyond, every tag purge selects it.
     pub tags_max: usize,
 }
@@ -64,6 +68,8 @@ impl Default for Options {
                 .collect(),
             surrogate_name: "selvedge".to_owned(),
             stale_beside_s_maxage: false,
+            forward_ranges: false,
+            trust: crate::range::Trust::Neither,
             tags_max: 128,
         }
     }
@@ -308,6 +314,8 @@ pub enum Cause {
     Invalidated,
     /// Authorisation forbids reuse (§3.5).
     Authorization,
+    /// Only parts of what is needed are stored (RFC 9111 §3.3).
+    Partial,
     /// Nothing stored under the key fits.
     NothingStored,
     /// The method is not answered from the cache.
@@ -334,6 +342,7 @@ impl Cause {
             Self::HardPurged => "PURGED",
             Self::Invalidated => "INVALIDATED",
             Self::Authorization => "AUTHORIZATION",
+            Self::Partial => "PARTIAL",
             Self::NothingStored => "NOTHING-STORED",
             Self::Method => "METHOD",
             Self::RequestBody => "REQUEST-BODY",

@@ -42,6 +42,21 @@ pub fn lacking(
     }
 }
 
+/// The same for a body that still arrives: several ranges of it are answered with all of it.
+pub fn lacking_on_arrival(
+    method: MethodClass,
+    request: &HeaderMap,
+    parts: &Parts,
+    length: u64,
+) -> Option<ByteRange> {
+    lacking(method, request, parts, length).or_else(|| {
+        let asked = parse(request, RANGES_MAX)?.resolve(length);
+        let several = matches!(asked, Resolved::Satisfiable(ranges) if ranges.len() > 1);
+        let whole = ByteRange { first: 0, last: length.checked_sub(1)? };
+        several.then(|| parts.missing(whole)).flatten()
+    })
+}
+
 /// `If-Range` against the strong tag of the parts; a date is not compared, so the whole is sent
 /// (RFC 9110 §13.1.5 allows to take it as false).
 fn same_as_clients(request: &HeaderMap, tag: Option<&HeaderValue>) -> bool {

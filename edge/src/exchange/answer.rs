@@ -9,7 +9,6 @@ use selvedge_cache::directory::Record;
 use selvedge_cache::fill::{FillHead, Waiter};
 use selvedge_cache::policy::validation::Stored;
 use selvedge_cache::policy::{Judgement, Verdict, flag};
-use selvedge_cache::reader::StoredReader;
 
 use super::{Closing, Exchange, Refused, Reply, outbound};
 use crate::error::Error;
@@ -52,7 +51,7 @@ impl Exchange {
                 body = None;
             }
             let Some(body) = body else {
-                self.shared.cache.forget(record);
+                self.shared.cache.shrink(record, &headers);
                 return None;
             };
             body
@@ -71,14 +70,13 @@ impl Exchange {
     fn stored_body(&self, record: &Record, inline: &Bytes, shape: &Shape) -> Option<Body> {
         let cache = &self.shared.cache;
         let read = |from: u64, to: u64| {
-            if !cache.can_read(record, from, to) {
-                return None;
+            if record.inline {
+                return Some(Body::Inline(inline.slice(from as usize..to as usize)));
             }
-            Some(if record.inline {
-                Body::Inline(inline.slice(from as usize..to as usize))
-            } else {
-                let store = Arc::clone(&cache.store);
-                Body::Stored(StoredReader::new(store, record.body, from, to))
+            let mut readers = cache.readers(record, from, to)?;
+            Some(match readers.len() {
+                1 => readers.pop().map_or(Body::Empty, Body::Stored),
+                _ => Body::Sequence(readers.into_iter().map(Body::Stored).collect()),
             })
         };
         match shape {
@@ -108,7 +106,10 @@ impl Exchange {
         let collapsed = outcome == CacheOutcome::Collapsed;
         let provenance = Provenance {
             forward: Some(self.forward),
-            forward_status: (self.forward == Forward::Stale).then_some(head.status),
+            forward_status: match head.part {
+                Some(_) => Some(StatusCode::PARTIAL_CONTENT),
+                None => (self.forward == Forward::Stale).then_some(head.status),
+            },
             ttl_s: Some(head.fresh.ttl_at(now)),
             stored: true,
             collapsed,
@@ -124,20 +125,30 @@ impl Exchange {
         let (method, asked) = (&self.admitted.method, &self.admitted.headers);
         let stored =
             Stored { status: head.status, headers: &headers, received: head.fresh.received };
-        let shape = match shape(method, asked, &stored, head.length) {
+        let length = head.part.as_ref().map_or(head.length, |part| Some(part.length));
+        let shape = match shape(method, asked, &stored, length) {
             // Several parts of a body that still arrives would have to wait for the last of them.
             Shape::Parts(_) => Shape::Full,
             shape => shape,
         };
+        self.journal().cache = outcome;
+        if outcome == CacheOutcome::Miss
+            && let Some(part) = self.as_it_came(head, &shape)
+        {
+            return self.part_as_it_came(head, part, headers, waiter);
+        }
         let (from, to) = match shape {
             Shape::Partial(range) => (range.first, Some(range.last + 1)),
-            _ => (0, head.length),
+            _ => (0, length),
         };
-        let store = Arc::clone(&self.shared.cache.store);
-        let reader = waiter.read(store, head.object, from, to);
-        let body = Body::Filling(reader, to.map(|to| to - from));
-        self.journal().cache = outcome;
-        self.shaped(shape, head.status, headers, body, head.length)
+        let body = if let Some(part) = &head.part {
+            self.assembled(head, part, waiter, (from, to.unwrap_or(part.length)))
+        } else {
+            let store = Arc::clone(&self.shared.cache.store);
+            let reader = waiter.read(store, head.object, from, to);
+            Body::Filling(reader, to.map(|to| to - from))
+        };
+        self.shaped(shape, head.status, headers, body, length)
     }
 
     /// Passes the origin's answer on as it is.
@@ -204,7 +215,7 @@ impl Exchange {
     }
 
     /// Applies the shape that the client asked for, the filters, and hands over.
-    fn shaped(
+    pub(super) fn shaped(
         &mut self,
         shape: Shape,
         mut status: StatusCode,

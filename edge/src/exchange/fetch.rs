@@ -14,19 +14,21 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use selvedge_cache::Millis;
 use selvedge_cache::cache::{Loaded, Request};
 use selvedge_cache::directory::Record;
-use selvedge_cache::fill::{FailureCode, FillPermit};
+use selvedge_cache::fill::{FailureCode, FillPermit, FillWriter};
 use selvedge_cache::head::StoredHead;
 use selvedge_cache::policy::freshen::{Base, freshen};
 use selvedge_cache::policy::storable::storable;
 use selvedge_cache::policy::validation::{Conditional, ValidationReply, read_reply};
 use selvedge_cache::policy::{NotStorable, OriginResponse, Storable, flag};
+use selvedge_cache::range::{Splice, Unfit};
 use tokio::sync::{mpsc, oneshot};
 
+use super::parts::{Ask, Held, content};
 use super::{Exchange, outbound};
 use crate::decide::Plan;
 use crate::filter::{Context, ResponseHead};
 use crate::node::{Shared, Worker, World};
-use crate::origin::{self, OriginReply, Outbound, OutboundRequest};
+use crate::origin::{self, OriginBody, OriginReply, Outbound, OutboundRequest};
 use crate::respond::fields;
 
 /// The answer that may not be stored, for the client that started the fetch.
@@ -34,10 +36,10 @@ pub(super) type Hand = oneshot::Sender<Box<OriginReply>>;
 
 /// Everything a fetch needs once its client may be gone.
 pub(super) struct Job {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     worker: Rc<Worker>,
     world: Arc<World>,
-    plan: Plan,
+    pub(super) plan: Plan,
     host: String,
     /// Fields of the client's request, for selecting.
     headers: HeaderMap,
@@ -87,16 +89,16 @@ impl Job {
 
     /// Fetches and settles the permit, whatever happens.
     pub(super) async fn run(mut self, permit: FillPermit) {
-        let base = match self.base.take() {
+        let (base, ask) = match self.base.take() {
             Some(record) => {
                 let loaded = self.shared.cache.load(&record).await;
-                loaded.map(|loaded| (record, loaded))
+                self.ask_with(permit.asked(), loaded.map(|loaded| (record, loaded)))
             }
-            None => None,
+            None => (None, permit.asked().map_or(Ask::All, Ask::Range)),
         };
-        if let Some(permit) = self.attempt(permit, base).await {
+        if let Some(permit) = self.attempt(permit, base, ask).await {
             // The base cannot be used after all: ask once more, without it.
-            self.attempt(permit, None).await;
+            self.attempt(permit, None, Ask::All).await;
         }
     }
 
@@ -104,17 +106,22 @@ impl Job {
     async fn attempt(
         &mut self,
         mut permit: FillPermit,
-        base: Option<(Box<Record>, Loaded)>,
+        base: Option<Held>,
+        ask: Ask,
     ) -> Option<FillPermit> {
         let (host, mut headers) = self.outgoing.clone();
         let offered: Vec<&HeaderMap> = base.iter().map(|(_, l)| &l.head.headers).collect();
-        let conditional = Conditional::from_stored(&offered);
+        let conditional = match &ask {
+            Ask::All => Conditional::from_stored(&offered),
+            Ask::Range(_) | Ask::Rest(_) => Conditional::default(),
+        };
         conditional.apply(&mut headers);
+        ask.apply(&mut headers, &self.headers);
         let requested = self.shared.cache.clock.now();
         let sent = permit.sending();
         let pool = Arc::clone(self.world.pool(&self.plan.site));
         let has_fallback = base.as_ref().is_some_and(|(record, _)| {
-            self.shared.cache.stale_on_error(&self.request(sent), record)
+            ask.is_whole() && self.shared.cache.stale_on_error(&self.request(sent), record)
         });
         let request = outbound::request(
             (&self.plan, &pool),
@@ -142,6 +149,19 @@ impl Job {
         let received = self.shared.cache.clock.now();
         self.tell_origin(Some(&reply.origin));
         self.filter(&mut reply);
+        if let (Ask::Rest(missing), Some(base)) = (&ask, base.as_ref()) {
+            match missing.splice(reply.status, &reply.headers) {
+                Splice::Part(range) => {
+                    return self.add(permit, base, reply, range, (requested, received)).await;
+                }
+                // Another version, all of it, or an error.
+                Splice::Refused(Unfit::Status) if !matches!(reply.status.as_u16(), 304 | 416) => {}
+                Splice::Refused(why) => {
+                    tracing::debug!(why = why.name(), "the rest does not fit what is stored");
+                    return Some(permit);
+                }
+            }
+        }
         match (read_reply(reply.status, &reply.headers, &conditional, &offered), &base) {
             (ValidationReply::NotModified { .. }, Some((record, loaded))) => {
                 let times = (requested, received);
@@ -156,7 +176,7 @@ impl Job {
                 self.hand(reply);
                 permit.erred(true);
             }
-            _ => self.fill(permit, reply, requested, received).await,
+            _ => self.fill(permit, reply, (requested, received), ask.is_whole()).await,
         }
         None
     }
@@ -165,21 +185,25 @@ impl Job {
         &mut self,
         permit: FillPermit,
         reply: OriginReply,
-        requested: Millis,
-        received: Millis,
+        (requested, received): (Millis, Millis),
+        asked_for_all: bool,
     ) {
+        let length = http_body::Body::size_hint(&reply.body).exact();
+        let part = self.part(reply.status, &reply.headers, length);
+        // What is stored stands for the whole (RFC 9111 §3.4), so it is judged as such.
+        let as_stored = if part.is_some() { StatusCode::OK } else { reply.status };
         let response =
-            OriginResponse { status: reply.status, headers: &reply.headers, requested, received };
+            OriginResponse { status: as_stored, headers: &reply.headers, requested, received };
         let storable = storable(&self.plan.facts, &response, &self.plan.site.cache);
         let storable = match storable.and_then(selectable) {
             Ok(storable) => self.bounded(storable, &reply.headers),
             Err(reason) => {
                 tracing::debug!(reason = reason.token(), "not storable");
-                let erred = is_origin_error(reply.status);
+                let status = reply.status;
                 self.hand(reply);
-                if erred {
+                if is_origin_error(status) {
                     permit.erred(false);
-                } else if remembers(reason) {
+                } else if remembers(reason) && (asked_for_all || !speaks_of_a_range(status)) {
                     permit.not_storable();
                 }
                 return;
@@ -187,19 +211,11 @@ impl Job {
         };
         let varied = self.shared.cache.varied(&self.request(permit.sent()), &storable);
         let OriginReply { status, headers, body, .. } = reply;
-        let length = http_body::Body::size_hint(&body).exact();
-        let stored = self.stored_fields(&headers, &storable.omitted_fields, received);
+        let mut stored = self.stored_fields(&headers, &storable.omitted_fields, received);
         let omitted = named(&headers, &storable.omitted_fields);
-        match permit.storable(status, (stored, omitted), length, storable, varied) {
-            Ok(writer) => {
-                if let Err(error) = origin::fill::pump(writer, body).await {
-                    tracing::debug!(
-                        cause = error.cause.label(),
-                        "fill broke off: {}",
-                        error.chain()
-                    );
-                }
-            }
+        let content = content(part, length, &mut stored);
+        match permit.storable(as_stored, (stored, omitted), content, storable, varied) {
+            Ok(writer) => pump(writer, body).await,
             Err(permit) => {
                 // No memory for another fill: this client gets the answer, the others go alone.
                 let reply = OriginReply { status, headers, body, ..reply };
@@ -215,9 +231,23 @@ impl Job {
         record: &Record,
         loaded: &Loaded,
         confirmed: &HeaderMap,
-        (requested, received): (Millis, Millis),
+        times: (Millis, Millis),
         sent: selvedge_cache::invalidate::Watermark,
     ) -> Option<Record> {
+        let (merged, storable) = self.merged(record, loaded, confirmed, times)?;
+        let request = self.request(sent);
+        self.shared.cache.freshen(&request, record, &loaded.inline, &merged, storable, sent)
+    }
+
+    /// The stored head with the fields of a newer one of the same representation. `None`: it may
+    /// not be stored any more, and is not.
+    pub(super) fn merged(
+        &self,
+        record: &Record,
+        loaded: &Loaded,
+        newer: &HeaderMap,
+        (requested, received): (Millis, Millis),
+    ) -> Option<(StoredHead, Storable)> {
         let base = Base {
             status: loaded.head.status,
             headers: &loaded.head.headers,
@@ -226,7 +256,7 @@ impl Job {
         };
         let update = OriginResponse {
             status: StatusCode::NOT_MODIFIED,
-            headers: confirmed,
+            headers: newer,
             requested,
             received,
         };
@@ -237,9 +267,7 @@ impl Job {
         };
         let storable = self.bounded(storable, &freshened.headers);
         let headers = self.stored_fields(&freshened.headers, &storable.omitted_fields, received);
-        let merged = StoredHead { status: loaded.head.status, headers };
-        let request = self.request(sent);
-        self.shared.cache.freshen(&request, record, &loaded.inline, &merged, storable, sent)
+        Some((StoredHead { status: loaded.head.status, headers }, storable))
     }
 
     /// A stated lifetime within the site's bounds, and a mark if there is something that must not
@@ -276,7 +304,7 @@ impl Job {
         stored
     }
 
-    fn request(&self, arrival: selvedge_cache::invalidate::Watermark) -> Request<'_> {
+    pub(super) fn request(&self, arrival: selvedge_cache::invalidate::Watermark) -> Request<'_> {
         Request {
             key: &self.plan.key,
             facts: &self.plan.facts,
@@ -315,6 +343,18 @@ impl Job {
 fn selectable(storable: Storable) -> Result<Storable, NotStorable> {
     let ours = |name: &http::HeaderName| outbound::WRITTEN_PER_CLIENT.contains(&name.as_str());
     if storable.vary.0.iter().any(ours) { Err(NotStorable::VaryStar) } else { Ok(storable) }
+}
+
+/// Moves a body into the cache.
+pub(super) async fn pump(writer: FillWriter, body: OriginBody) {
+    if let Err(error) = origin::fill::pump(writer, body).await {
+        tracing::debug!(cause = error.cause.label(), "fill broke off: {}", error.chain());
+    }
+}
+
+/// Statuses that say something of the range that was asked for, nothing of the URL.
+const fn speaks_of_a_range(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 206 | 416)
 }
 
 /// Reasons that speak of the URL; the others speak of this one request.
