@@ -245,8 +245,8 @@ impl World {
         let length = self.origin.length;
         let declared = self.origin.length_lie.map(|lie| length.saturating_add_signed(lie as isize));
         let declared = declared.map(|declared| declared as u64);
-        let (head, content) = ((fields, HeaderMap::new()), Content::Whole(declared));
-        let Ok(writer) = permit.storable(StatusCode::OK, head, content, storable, varied) else {
+        let (head, all) = ((fields, HeaderMap::new()), Content::Whole(declared));
+        let Ok(writer) = permit.storable(StatusCode::OK, head, all, storable, varied) else {
             return;
         };
         let bytes = content(self.ghost.bodies.len(), length);
