@@ -2,6 +2,7 @@
 
 // The program: how it is started and told what to do.
 mod command_line;
+mod options;
 mod reload;
 
 // A request comes in.
