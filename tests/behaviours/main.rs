@@ -15,6 +15,7 @@ mod tls;
 
 // What is stored, and who is given it.
 mod freshness;
+mod methods;
 mod ranges;
 mod regressions;
 mod storing;
