@@ -18,6 +18,7 @@ pub mod directive;
 pub mod freshen;
 pub mod freshness;
 pub mod invalidation;
+pub mod outlook;
 pub mod reuse;
 mod second_opinion;
 pub mod storable;
