@@ -29,7 +29,7 @@ use selvedge_cache::cache::{Admission, Entry, Found, Request};
 use selvedge_cache::directory::Record;
 use selvedge_cache::fill::{FailureCode, FillHead, HeadOutcome, Waiter};
 use selvedge_cache::invalidate::Watermark;
-use selvedge_cache::policy::{self, Judgement, MethodClass, Verdict};
+use selvedge_cache::policy::{self, Judgement, Verdict};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::accept::{Handler, Received};
@@ -38,6 +38,7 @@ use crate::decide::{Plan, Site};
 use crate::error::{Cause, Error};
 use crate::filter::{Action, Caching, Context};
 use crate::journal::{CacheOutcome, Journal};
+use crate::lookup::Way;
 use crate::node::{Shared, Worker, World};
 use crate::origin::OriginReply;
 use crate::respond::cache_status::Forward;
@@ -312,20 +313,14 @@ impl Exchange {
         {
             self.refresh(&found);
         }
-        match (judgement.verdict, found.record.take()) {
-            (Verdict::Fresh, Some(record)) => {
-                Step::Stored(Box::new(record), judgement, CacheOutcome::Hit)
+        let way = Way::of(judgement.verdict, found.record.is_some(), &self.plan.facts);
+        match (way, found.record.take()) {
+            (Way::Stored(outcome), Some(record)) => {
+                Step::Stored(Box::new(record), judgement, outcome)
             }
-            (Verdict::Stale { .. }, Some(record)) => {
-                Step::Stored(Box::new(record), judgement, CacheOutcome::Stale)
-            }
-            (Verdict::Unsatisfied, _) => Step::Trouble(Cause::OnlyIfCached.into(), None),
-            (Verdict::Bypass, _) => Step::Pass(cause),
-            // What is asked of the origin for these is for this client alone.
-            _ if self.plan.facts.method != MethodClass::Get || self.plan.facts.no_store => {
-                Step::Pass(cause)
-            }
-            (_, record) => {
+            (Way::Unsatisfied, _) => Step::Trouble(Cause::OnlyIfCached.into(), None),
+            (Way::Pass, _) => Step::Pass(cause),
+            (Way::Fetch | Way::Stored(_), record) => {
                 found.record = record;
                 Step::Enter(Box::new(found))
             }

@@ -10,7 +10,8 @@
 use http::HeaderMap;
 use smallvec::SmallVec;
 
-use super::{Cache, Request, is_solitary};
+use super::{Cache, Request};
+use crate::Millis;
 use crate::directory::Record;
 use crate::fill::InFlight;
 use crate::head::{self, StoredHead};
@@ -19,7 +20,6 @@ use crate::policy::outlook::{Span, outlook, stands_in_until};
 use crate::policy::{Cause, Judgement};
 use crate::store::{CHUNK_BYTES, Part, Presence, StoreKey};
 use crate::variant::normalize;
-use crate::{Millis, variant};
 
 /// Chunks of one body whose place is looked up; of a longer body the first ones speak.
 const CHUNKS_SEEN_MAX: u64 = 16_384;
@@ -173,11 +173,6 @@ impl Cache {
             way_on,
             record,
         }
-    }
-
-    /// Whether responses like this one are for one request at a time.
-    pub fn is_solitary(record: &Record) -> bool {
-        is_solitary(&record.fresh)
     }
 
     async fn read_head(&self, record: &Record) -> Option<StoredHead> {

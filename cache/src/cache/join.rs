@@ -77,7 +77,12 @@ impl Cache {
         Some(FillPermit::new(Arc::clone(self), fill, true))
     }
 
-    pub(super) fn may_join(&self, request: &Request<'_>, found: &Found, fill: &Candidate<'_>) -> bool {
+    pub(super) fn may_join(
+        &self,
+        request: &Request<'_>,
+        found: &Found,
+        fill: &Candidate<'_>,
+    ) -> bool {
         if let Some(head) = fill.head {
             return self.shares(request.facts, request, &head.fresh)
                 && self.can_read_along(head, fill)

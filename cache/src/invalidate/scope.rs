@@ -161,7 +161,11 @@ impl TargetScopes<'_> {
     }
 
     /// The same with what each scope stands for: its hash for all sites, and for this site alone.
-    pub fn each_named(&self, tags: &[u64], mut probe: impl FnMut(Probed<'_>, ScopeHash, ScopeHash)) {
+    pub fn each_named(
+        &self,
+        tags: &[u64],
+        mut probe: impl FnMut(Probed<'_>, ScopeHash, ScopeHash),
+    ) {
         let site = site_hash(self.site);
         let mut both = |what: Probed<'_>, raw: RawScope| probe(what, raw.at(0), raw.at(site));
         both(Probed::Everything, RawScope::whole());

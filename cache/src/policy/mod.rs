@@ -282,6 +282,21 @@ pub enum Verdict {
     Bypass,
 }
 
+impl Verdict {
+    /// One word for people.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fresh => "fresh",
+            Self::Stale { refresh: true } => "stale, refreshed in the background",
+            Self::Stale { refresh: false } => "stale",
+            Self::Validate => "validate",
+            Self::Absent => "absent",
+            Self::Unsatisfied => "unsatisfied",
+            Self::Bypass => "bypass",
+        }
+    }
+}
+
 /// Why: one cause, as data. `Cache-Status`, the access log and `explain` print the same words.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Cause {

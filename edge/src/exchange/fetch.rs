@@ -251,9 +251,7 @@ impl Job {
             fresh.flags |= flag::EDGE_FIELDS;
         }
         if fresh.has(flag::EXPLICIT) {
-            let site = &self.plan.site;
-            fresh.lifetime_s = fresh.lifetime_s.max(site.ttl_min_s.unwrap_or(0));
-            fresh.lifetime_s = fresh.lifetime_s.min(site.ttl_max_s.unwrap_or(u32::MAX));
+            fresh.lifetime_s = self.plan.site.bounded_s(fresh.lifetime_s);
         }
         storable
     }
