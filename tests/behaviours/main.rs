@@ -36,6 +36,7 @@ mod purges;
 // Operating it.
 mod admin;
 mod disk;
+mod explain;
 mod memory;
 mod restarts;
 mod telemetry;

@@ -76,6 +76,8 @@ pub(super) fn of(
 fn now(plan: &Plan, told: &Explanation) -> Value {
     let judgement = &told.judgement;
     let usable = told.record.is_some() && !judgement.purges.forbids();
+    let validators = flag::ETAG_STRONG | flag::ETAG_WEAK | flag::LAST_MODIFIED;
+    let validated = told.record.as_ref().is_some_and(|record| record.fresh.has(validators));
     let way = Way::of(judgement.verdict, usable, &plan.facts);
     let (cache, action, status) = match (way, told.way_on) {
         (Way::Stored(outcome), _) => (outcome.name(), "answer from the cache", None),
@@ -83,7 +85,7 @@ fn now(plan: &Plan, told: &Explanation) -> Value {
         (Way::Pass, _) => ("pass", "ask the origin for this request alone", None),
         (Way::Fetch, WayOn::Alone(_)) => ("pass", "ask the origin for this request alone", None),
         (Way::Fetch, WayOn::Join) => ("collapsed", "wait for a fetch under way", None),
-        (Way::Fetch, WayOn::Fetch) if usable => {
+        (Way::Fetch, WayOn::Fetch) if usable && validated => {
             ("revalidated", "ask the origin whether it still holds", None)
         }
         (Way::Fetch, WayOn::Fetch) => ("miss", "fetch from the origin", None),
