@@ -38,6 +38,7 @@ mod purges;
 // Operating it.
 mod admin;
 mod disk;
+mod explain;
 mod memory;
 mod restarts;
 mod telemetry;

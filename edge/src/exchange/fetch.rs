@@ -30,7 +30,19 @@ use crate::origin::{self, OriginReply, Outbound, OutboundRequest};
 use crate::respond::fields;
 
 /// The answer that may not be stored, for the client that started the fetch.
-pub(super) type Hand = oneshot::Sender<Box<OriginReply>>;
+pub(super) type Hand = oneshot::Sender<Handed>;
+
+/// An answer that was not stored.
+pub(super) struct Handed {
+    pub(super) reply: Box<OriginReply>,
+    /// Why not: a word for `Cache-Status` and the log.
+    pub(super) why: &'static str,
+}
+
+/// Why an answer is not stored that the policy says nothing about: an error in place of a
+/// validation, or no memory for another fill.
+const ORIGIN_ERROR: &str = "ORIGIN-ERROR";
+const NO_ROOM: &str = "NO-ROOM";
 
 /// Everything a fetch needs once its client may be gone.
 pub(super) struct Job {
@@ -163,7 +175,7 @@ impl Job {
             }
             (ValidationReply::Contradiction, _) if !conditional.is_empty() => return Some(permit),
             (ValidationReply::ServerError, Some(_)) => {
-                self.hand(reply);
+                self.hand(reply, ORIGIN_ERROR);
                 permit.erred(true);
             }
             _ => self.fill(permit, reply, times).await,
@@ -181,7 +193,7 @@ impl Job {
             Err(reason) => {
                 tracing::debug!(reason = reason.token(), "not storable");
                 let erred = is_origin_error(reply.status);
-                self.hand(reply);
+                self.hand(reply, reason.token());
                 if erred {
                     permit.erred(false);
                 } else if remembers(reason) {
@@ -208,7 +220,7 @@ impl Job {
             Err(permit) => {
                 // No memory for another fill: this client gets the answer, the others go alone.
                 let reply = OriginReply { status, headers, body, ..reply };
-                self.hand(reply);
+                self.hand(reply, NO_ROOM);
                 drop(permit);
             }
         }
@@ -258,9 +270,7 @@ impl Job {
             fresh.flags |= flag::EDGE_FIELDS;
         }
         if fresh.has(flag::EXPLICIT) {
-            let site = &self.plan.site;
-            fresh.lifetime_s = fresh.lifetime_s.max(site.ttl_min_s.unwrap_or(0));
-            fresh.lifetime_s = fresh.lifetime_s.min(site.ttl_max_s.unwrap_or(u32::MAX));
+            fresh.lifetime_s = self.plan.site.bounded_s(fresh.lifetime_s);
         }
         storable
     }
@@ -309,10 +319,10 @@ impl Job {
     }
 
     /// Gives the answer to the client that started the fetch, if it is still there.
-    fn hand(&mut self, reply: OriginReply) {
+    fn hand(&mut self, reply: OriginReply, why: &'static str) {
         if let Some(leader) = self.leader.take() {
             // A client that left does not want it.
-            let _gone = leader.hand.send(Box::new(reply));
+            let _gone = leader.hand.send(Handed { reply: Box::new(reply), why });
         }
     }
 }
