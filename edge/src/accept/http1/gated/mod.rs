@@ -19,9 +19,10 @@ use hyper::rt::{Read, ReadBufCursor};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
 use super::Http1Config;
+use super::front::Front;
 use super::link::Link;
 use super::waits::{ReadWait, Waits};
-use crate::accept::{OutgoingBody, Screen, Screened};
+use crate::accept::{Handler, Screen, Screened};
 use crate::error::Cause;
 use crate::journal::{COUNTERS, Counters};
 
@@ -33,7 +34,10 @@ const BODY_READ_BYTES: usize = 32 * 1024;
 /// How much of what follows the present request is read while looking ahead, in bytes.
 const LOOKAHEAD_BYTES_MAX: usize = 16 * 1024;
 
+mod parting;
 mod write;
+
+use parting::Parting;
 
 /// A rule or deadline that the content of a request broke, inside an [`io::Error`].
 #[derive(Debug)]
@@ -61,16 +65,19 @@ enum Stage {
 /// What the screen says of the bytes in the buffer.
 enum Looked {
     Released,
+    /// A whole request at once, which has no content.
+    Plain,
     NeedMore,
     Refused(Cause),
 }
 
 /// A transport behind a screen.
-pub(super) struct Gated<IO, S, B: OutgoingBody> {
+pub(super) struct Gated<IO, S, H: Handler> {
     pub(super) io: IO,
     screen: S,
     config: Http1Config,
-    link: Rc<Link<B>>,
+    front: Front<H>,
+    link: Rc<Link<H::Body>>,
     waits: Waits,
     /// Bytes read and not yet taken by hyper; the first `released` of them may be.
     pub(super) buffer: BytesMut,
@@ -92,19 +99,27 @@ pub(super) struct Gated<IO, S, B: OutgoingBody> {
     leaving: u64,
     /// Interim responses that are being written.
     interim: BytesMut,
+    /// A response of the front path that the socket has not taken entirely.
+    parting: Option<Parting>,
 }
 
-impl<IO, S, B> Gated<IO, S, B>
+impl<IO, S, H> Gated<IO, S, H>
 where
     IO: AsyncRead + AsyncWrite + Unpin,
     S: Screen,
-    B: OutgoingBody,
+    H: Handler,
 {
-    pub(super) fn new(io: IO, config: Http1Config, link: Rc<Link<B>>) -> Self {
+    pub(super) fn new(
+        io: IO,
+        config: Http1Config,
+        front: Front<H>,
+        link: Rc<Link<H::Body>>,
+    ) -> Self {
         Self {
             io,
             screen: S::default(),
             config,
+            front,
             link,
             waits: Waits::default(),
             buffer: BytesMut::new(),
@@ -118,6 +133,7 @@ where
             unflushed: false,
             leaving: 0,
             interim: BytesMut::new(),
+            parting: None,
         }
     }
 
@@ -148,8 +164,12 @@ where
                     self.fresh = self.released < self.buffer.len();
                 }
                 Screened::ReleaseEnd(bytes) => {
+                    let is_plain = self.stage == Stage::Head;
                     self.released += bytes;
                     self.stage = Stage::Complete;
+                    if is_plain {
+                        return Looked::Plain;
+                    }
                 }
                 Screened::Skip(bytes) => {
                     debug_assert_eq!(self.released, 0, "only before a request");
@@ -244,11 +264,11 @@ where
     }
 }
 
-impl<IO, S, B> Read for Gated<IO, S, B>
+impl<IO, S, H> Read for Gated<IO, S, H>
 where
     IO: AsyncRead + AsyncWrite + Unpin,
     S: Screen + Unpin,
-    B: OutgoingBody,
+    H: Handler,
 {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -256,13 +276,20 @@ where
         mut out: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.released == 0 && this.stage == Stage::Complete {
-            this.finish_request();
-        }
+        ready!(this.poll_parting(cx))?;
         loop {
             if this.released == 0 {
+                if this.stage == Stage::Complete {
+                    this.finish_request();
+                }
                 match this.look() {
                     Looked::Released => {}
+                    Looked::Plain => {
+                        if let Some(polled) = this.answer_before_hyper(cx) {
+                            ready!(polled)?;
+                            continue;
+                        }
+                    }
                     Looked::Refused(cause) => return Poll::Ready(this.refuse(cause)),
                     Looked::NeedMore if this.eof => return Poll::Ready(Ok(())),
                     Looked::NeedMore => match this.poll_fill(cx) {

@@ -27,7 +27,7 @@ async fn read(received: Received, desk: Desk) -> Response<Script> {
 }
 
 /// A handler that never answers and tells when it is dropped.
-fn stuck() -> (Rc<Cell<bool>>, impl Fn(Received, Desk) -> Answer + 'static) {
+fn stuck() -> (Rc<Cell<bool>>, impl Fn(Received, Desk) -> Answering + 'static) {
     struct Tell(Rc<Cell<bool>>);
     impl Drop for Tell {
         fn drop(&mut self) {
@@ -36,7 +36,7 @@ fn stuck() -> (Rc<Cell<bool>>, impl Fn(Received, Desk) -> Answer + 'static) {
     }
     let dropped = Rc::new(Cell::new(false));
     let told = Rc::clone(&dropped);
-    let handler = move |_: Received, _: Desk| -> Answer {
+    let handler = move |_: Received, _: Desk| -> Answering {
         let tell = Tell(Rc::clone(&told));
         Box::pin(async move {
             let _tell = tell;

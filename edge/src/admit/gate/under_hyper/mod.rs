@@ -8,7 +8,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 use super::Gate;
 use crate::accept::connection::{Peer, Protocol};
 use crate::accept::http1::{Ending, Http1Config, serve};
-use crate::accept::{Connection, Delivery, Handler, OutgoingBody, Received};
+use crate::accept::{Answer, Connection, Delivery, Handler, OutgoingBody, Received};
 use crate::error::{Cause, Error};
 
 mod agreement;
@@ -121,17 +121,21 @@ impl Desk {
     }
 }
 
-type Answer = Pin<Box<dyn Future<Output = Response<Script>>>>;
+type Answering = Pin<Box<dyn Future<Output = Response<Script>>>>;
 
-/// A handler made of a closure.
+/// A handler made of a closure. What it can answer at once takes the front path, where that may.
 #[derive(Clone)]
-struct Scripted(Rc<dyn Fn(Received) -> Answer>);
+struct Scripted(Rc<dyn Fn(Received) -> Answering>);
 
 impl Handler for Scripted {
     type Body = Script;
 
-    fn call(&self, received: Received) -> impl Future<Output = Response<Script>> + 'static {
-        (self.0)(received)
+    fn call(&self, received: Received) -> Answer<Script> {
+        let mut answer = (self.0)(received);
+        match answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(response) => Answer::Now(response),
+            Poll::Pending => Answer::Later(answer),
+        }
     }
 }
 
