@@ -84,9 +84,9 @@ where
         };
         let mut rest: &[u8] = &head;
         let polled = self.poll_out(cx, &mut rest, &mut content);
-        if polled.is_pending() {
-            let head = head.slice_ref(rest);
-            self.parting = Some(Parting { head, content });
+        if !matches!(polled, Poll::Ready(Ok(()))) {
+            // Also after a failure: what did not leave must not count as flushed.
+            self.parting = Some(Parting { head: head.slice_ref(rest), content });
         }
         ready!(polled)?;
         self.flushed(cx);
@@ -100,6 +100,9 @@ where
         head: &mut &[u8],
         content: &mut Bytes,
     ) -> Poll<io::Result<()>> {
+        if self.failed {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
         while !head.is_empty() || !content.is_empty() {
             let io = Pin::new(&mut self.io);
             let written = if content.is_empty() {
