@@ -255,18 +255,20 @@ impl Exchange {
         if self.admitted.method.as_str() == "PURGE" {
             return Answer::later(self.purge());
         }
-        let mut step = self.first_step();
-        let mut looks = 0;
-        if matches!(step, Step::Look) {
-            looks += 1;
-            step = self.look();
+        let step = self.first_step();
+        if !matches!(step, Step::Look) {
+            return Answer::later(self.run(step, 0));
         }
-        if let Step::Stored(record, judgement, outcome) = &step
-            && let Some(reply) = self.stored_now(record, judgement, *outcome)
+        let found = self.lookup();
+        if found.judgement.verdict == Verdict::Fresh
+            && let Some(record) = &found.record
+            && let Some(reply) = self.stored_now(record, &found.judgement, CacheOutcome::Hit)
         {
+            tracing::trace!(connection = self.admitted.connection.id, step = "stored");
             return Answer::Now(reply);
         }
-        Answer::later(self.run(step, looks))
+        let step = self.found(found);
+        Answer::later(self.run(step, 1))
     }
 
     /// The loop. Each step says what comes next, or answers.
@@ -340,8 +342,18 @@ impl Exchange {
     }
 
     fn look(&mut self) -> Step {
-        let mut found = self.shared.cache.lookup(&self.request());
+        let found = self.lookup();
+        self.found(found)
+    }
+
+    fn lookup(&mut self) -> Found {
+        let found = self.shared.cache.lookup(&self.request());
         self.forward = Forward::because(found.judgement.cause).unwrap_or(Forward::Stale);
+        found
+    }
+
+    /// What to do with what the cache holds.
+    fn found(&self, mut found: Found) -> Step {
         let judgement = found.judgement;
         let cause = judgement.cause.token();
         if let Verdict::Stale { refresh: true } = judgement.verdict

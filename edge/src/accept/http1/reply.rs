@@ -123,19 +123,29 @@ pub(super) fn adapt<B: OutgoingBody>(
 
 /// Makes the framing fields ours; the declared length if it is believable.
 fn own_framing(headers: &mut HeaderMap, bodiless: bool) -> Option<u64> {
-    headers.remove(header::TRANSFER_ENCODING);
-    if let Some(value) = headers.get(header::CONNECTION)
-        && !value.as_bytes().eq_ignore_ascii_case(b"close")
-    {
+    // One walk finds what there is; asking for each field by name would hash three times.
+    let (mut lengths, mut declared, mut connection, mut coding) = (0, None, false, false);
+    for (name, value) in &*headers {
+        match *name {
+            header::CONTENT_LENGTH => {
+                lengths += 1;
+                declared = value.to_str().ok().and_then(|text| text.parse::<u64>().ok());
+            }
+            header::CONNECTION => connection |= !value.as_bytes().eq_ignore_ascii_case(b"close"),
+            header::TRANSFER_ENCODING => coding = true,
+            _ => {}
+        }
+    }
+    if coding {
+        headers.remove(header::TRANSFER_ENCODING);
+    }
+    if connection {
         headers.remove(header::CONNECTION);
     }
-    let mut values = headers.get_all(header::CONTENT_LENGTH).iter();
-    let first = values.next()?;
-    let declared = match values.next() {
-        None if !bodiless => first.to_str().ok().and_then(|text| text.parse::<u64>().ok()),
-        _ => None,
-    };
-    if declared.is_none() {
+    if lengths != 1 || bodiless {
+        declared = None;
+    }
+    if lengths > 0 && declared.is_none() {
         headers.remove(header::CONTENT_LENGTH);
     }
     declared

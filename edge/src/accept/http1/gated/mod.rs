@@ -9,6 +9,7 @@
 //! transport looks ahead for a client that leaves, so that an answer from memory pays nothing.
 //! Every wait that this side of hyper knows has a deadline.
 
+use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -33,6 +34,18 @@ const HEAD_READ_BYTES: usize = 8 * 1024;
 const BODY_READ_BYTES: usize = 32 * 1024;
 /// How much of what follows the present request is read while looking ahead, in bytes.
 const LOOKAHEAD_BYTES_MAX: usize = 16 * 1024;
+
+thread_local! {
+    /// A buffer that nobody uses at the moment; one per thread, for its next read.
+    static SPARE: Cell<Option<BytesMut>> = const { Cell::new(None) };
+}
+
+/// Keeps an empty buffer, unless it has grown.
+fn keep_spare(buffer: BytesMut) {
+    if (1..=2 * HEAD_READ_BYTES).contains(&buffer.capacity()) {
+        SPARE.set(Some(buffer));
+    }
+}
 
 mod parting;
 mod write;
@@ -187,6 +200,11 @@ where
     /// Reads what the socket has, into the buffer.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let room = if self.stage == Stage::Body { BODY_READ_BYTES } else { HEAD_READ_BYTES };
+        if self.buffer.capacity() == 0
+            && let Some(spare) = SPARE.take()
+        {
+            self.buffer = spare;
+        }
         self.buffer.reserve(room);
         let read = ready!(std::pin::pin!(self.io.read_buf(&mut self.buffer)).poll(cx));
         match &read {
@@ -299,8 +317,9 @@ where
                         }
                         Poll::Pending => {
                             if this.stage == Stage::Head && this.buffer.is_empty() {
-                                // Thousands of idle connections must not keep a buffer each.
-                                this.buffer = BytesMut::new();
+                                // Thousands of idle connections must not keep a buffer each:
+                                // the next one that reads gets it.
+                                keep_spare(std::mem::take(&mut this.buffer));
                             }
                             return this.poll_read_wait(cx);
                         }
