@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::invalidate::Position;
 use crate::policy::Fresh;
 use crate::range::Parts;
+use crate::store::CHUNK_BYTES;
 use crate::variant::Vary;
 use crate::{CacheKey, Millis};
 
@@ -59,6 +60,17 @@ impl Record {
     /// Bytes of the body that are stored.
     pub fn stored_bytes(&self) -> u64 {
         self.parts.as_ref().map_or(self.length, |parts| parts.bytes())
+    }
+
+    /// The chunks of its body: object id and number.
+    pub fn chunks(&self) -> impl Iterator<Item = (u64, u32)> {
+        let whole = (self.parts.is_none() && !self.inline).then_some((self.body, 0, self.length));
+        let pieces = self.parts.iter().flat_map(|parts| parts.pieces());
+        let pieces = pieces.map(|piece| (piece.object, piece.offset, piece.range.len()));
+        whole.into_iter().chain(pieces).flat_map(|(object, offset, bytes)| {
+            let end = (offset + bytes).div_ceil(CHUNK_BYTES as u64);
+            (offset / CHUNK_BYTES as u64..end).map(move |chunk| (object, chunk as u32))
+        })
     }
 
     /// Whether both answer the same requests.

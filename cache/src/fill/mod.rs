@@ -23,7 +23,7 @@ pub mod writer;
 mod publish;
 
 pub use abandon::HitForMiss;
-pub use collapse::{FillKey, Fills, Join};
+pub use collapse::{FillKey, Fills, InFlight, Join};
 pub use progress::{FillHead, FillReader, HeadOutcome, PartHead, ReadError, Waiter};
 pub use writer::{Content, FillPermit, FillWriter, PublishError};
 

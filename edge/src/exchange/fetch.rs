@@ -11,7 +11,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use selvedge_cache::Millis;
 use selvedge_cache::cache::{Loaded, Request};
 use selvedge_cache::directory::Record;
 use selvedge_cache::fill::{FailureCode, FillPermit, FillWriter};
@@ -24,6 +23,7 @@ use selvedge_cache::range::{Splice, Unfit};
 use tokio::sync::{mpsc, oneshot};
 
 use super::parts::{Ask, Held, content};
+use super::post::{Times, as_get};
 use super::{Exchange, outbound};
 use crate::decide::Plan;
 use crate::filter::{Context, ResponseHead};
@@ -32,7 +32,19 @@ use crate::origin::{self, OriginBody, OriginReply, Outbound, OutboundRequest};
 use crate::respond::fields;
 
 /// The answer that may not be stored, for the client that started the fetch.
-pub(super) type Hand = oneshot::Sender<Box<OriginReply>>;
+pub(super) type Hand = oneshot::Sender<Handed>;
+
+/// An answer that was not stored.
+pub(super) struct Handed {
+    pub(super) reply: Box<OriginReply>,
+    /// Why not: a word for `Cache-Status` and the log.
+    pub(super) why: &'static str,
+}
+
+/// Why an answer is not stored that the policy says nothing about: an error in place of a
+/// validation, or no memory for another fill.
+const ORIGIN_ERROR: &str = "ORIGIN-ERROR";
+const NO_ROOM: &str = "NO-ROOM";
 
 /// Everything a fetch needs once its client may be gone.
 pub(super) struct Job {
@@ -85,6 +97,17 @@ impl Job {
             base,
             leader,
         }
+    }
+
+    /// For a response that came by another way than this fetch, and is kept for later GETs.
+    pub(super) fn for_get(mut self) -> Self {
+        self.plan.facts = as_get(self.plan.facts);
+        self
+    }
+
+    /// Stores a response that is here already, and settles the permit.
+    pub(super) async fn keep(mut self, permit: FillPermit, reply: OriginReply, times: Times) {
+        self.fill(permit, reply, times, true).await;
     }
 
     /// Fetches and settles the permit, whatever happens.
@@ -146,13 +169,13 @@ impl Job {
                 return None;
             }
         };
-        let received = self.shared.cache.clock.now();
+        let times = Times { requested, received: self.shared.cache.clock.now() };
         self.tell_origin(Some(&reply.origin));
         self.filter(&mut reply);
         if let (Ask::Rest(missing), Some(base)) = (&ask, base.as_ref()) {
             match missing.splice(reply.status, &reply.headers) {
                 Splice::Part(range) => {
-                    return self.add(permit, base, reply, range, (requested, received)).await;
+                    return self.add(permit, base, reply, range, times).await;
                 }
                 // Another version, all of it, or an error.
                 Splice::Refused(Unfit::Status) if !matches!(reply.status.as_u16(), 304 | 416) => {}
@@ -164,7 +187,6 @@ impl Job {
         }
         match (read_reply(reply.status, &reply.headers, &conditional, &offered), &base) {
             (ValidationReply::NotModified { .. }, Some((record, loaded))) => {
-                let times = (requested, received);
                 match self.freshen(record, loaded, &reply.headers, times, sent) {
                     Some(fresh) => permit.validated(fresh),
                     // A hard purge took the base meanwhile, or it may not be stored any more.
@@ -173,10 +195,10 @@ impl Job {
             }
             (ValidationReply::Contradiction, _) if !conditional.is_empty() => return Some(permit),
             (ValidationReply::ServerError, Some(_)) => {
-                self.hand(reply);
+                self.hand(reply, ORIGIN_ERROR);
                 permit.erred(true);
             }
-            _ => self.fill(permit, reply, (requested, received), ask.is_whole()).await,
+            _ => self.fill(permit, reply, times, ask.is_whole()).await,
         }
         None
     }
@@ -185,9 +207,10 @@ impl Job {
         &mut self,
         permit: FillPermit,
         reply: OriginReply,
-        (requested, received): (Millis, Millis),
+        times: Times,
         asked_for_all: bool,
     ) {
+        let Times { requested, received } = times;
         let length = http_body::Body::size_hint(&reply.body).exact();
         let part = self.part(reply.status, &reply.headers, length);
         // What is stored stands for the whole (RFC 9111 §3.4), so it is judged as such.
@@ -200,7 +223,7 @@ impl Job {
             Err(reason) => {
                 tracing::debug!(reason = reason.token(), "not storable");
                 let status = reply.status;
-                self.hand(reply);
+                self.hand(reply, reason.token());
                 if is_origin_error(status) {
                     permit.erred(false);
                 } else if remembers(reason) && (asked_for_all || !speaks_of_a_range(status)) {
@@ -219,19 +242,20 @@ impl Job {
             Err(permit) => {
                 // No memory for another fill: this client gets the answer, the others go alone.
                 let reply = OriginReply { status, headers, body, ..reply };
-                self.hand(reply);
+                self.hand(reply, NO_ROOM);
                 drop(permit);
             }
         }
     }
 
-    /// The stored response with the fields of a 304 taken over (RFC 9111 §3.2, §4.3.4).
-    fn freshen(
+    /// The stored response with the fields of a 304, or of a 200 to HEAD, taken over
+    /// (RFC 9111 §3.2, §4.3.4, §4.3.5).
+    pub(super) fn freshen(
         &self,
         record: &Record,
         loaded: &Loaded,
         confirmed: &HeaderMap,
-        times: (Millis, Millis),
+        times: Times,
         sent: selvedge_cache::invalidate::Watermark,
     ) -> Option<Record> {
         let (merged, storable) = self.merged(record, loaded, confirmed, times)?;
@@ -246,7 +270,7 @@ impl Job {
         record: &Record,
         loaded: &Loaded,
         newer: &HeaderMap,
-        (requested, received): (Millis, Millis),
+        Times { requested, received }: Times,
     ) -> Option<(StoredHead, Storable)> {
         let base = Base {
             status: loaded.head.status,
@@ -254,16 +278,17 @@ impl Job {
             tags: &record.tags,
             tags_overflow: record.tags_overflow,
         };
-        let update = OriginResponse {
-            status: StatusCode::NOT_MODIFIED,
-            headers: newer,
-            requested,
-            received,
-        };
+        let update =
+            OriginResponse { status: loaded.head.status, headers: newer, requested, received };
         let freshened = freshen(&self.plan.facts, &base, &update, &self.plan.site.cache);
-        let Ok(storable) = freshened.storable.and_then(selectable) else {
-            self.shared.cache.forget(record);
-            return None;
+        let storable = match freshened.storable.and_then(selectable) {
+            Ok(storable) => storable,
+            Err(reason) => {
+                if remembers(reason) {
+                    self.shared.cache.forget(record);
+                }
+                return None;
+            }
         };
         let storable = self.bounded(storable, &freshened.headers);
         let headers = self.stored_fields(&freshened.headers, &storable.omitted_fields, received);
@@ -279,9 +304,7 @@ impl Job {
             fresh.flags |= flag::EDGE_FIELDS;
         }
         if fresh.has(flag::EXPLICIT) {
-            let site = &self.plan.site;
-            fresh.lifetime_s = fresh.lifetime_s.max(site.ttl_min_s.unwrap_or(0));
-            fresh.lifetime_s = fresh.lifetime_s.min(site.ttl_max_s.unwrap_or(u32::MAX));
+            fresh.lifetime_s = self.plan.site.bounded_s(fresh.lifetime_s);
         }
         storable
     }
@@ -291,7 +314,7 @@ impl Job {
         &self,
         headers: &HeaderMap,
         omitted: &[http::HeaderName],
-        received: Millis,
+        received: selvedge_cache::Millis,
     ) -> HeaderMap {
         let mut stored = headers.clone();
         for name in omitted {
@@ -330,10 +353,10 @@ impl Job {
     }
 
     /// Gives the answer to the client that started the fetch, if it is still there.
-    fn hand(&mut self, reply: OriginReply) {
+    fn hand(&mut self, reply: OriginReply, why: &'static str) {
         if let Some(leader) = self.leader.take() {
             // A client that left does not want it.
-            let _gone = leader.hand.send(Box::new(reply));
+            let _gone = leader.hand.send(Handed { reply: Box::new(reply), why });
         }
     }
 }

@@ -7,7 +7,6 @@ use std::collections::VecDeque;
 
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, IF_RANGE, RANGE};
 use http::{HeaderMap, StatusCode};
-use selvedge_cache::Millis;
 use selvedge_cache::cache::Loaded;
 use selvedge_cache::directory::Record;
 use selvedge_cache::fill::{Content, FillHead, FillPermit, PartHead, Waiter};
@@ -16,6 +15,7 @@ use selvedge_cache::range::{
 };
 
 use super::fetch::{Job, pump};
+use super::post::Times;
 use super::{Exchange, Reply};
 use crate::origin::OriginReply;
 use crate::respond::Body;
@@ -89,7 +89,7 @@ impl Job {
         (record, loaded): &Held,
         reply: OriginReply,
         range: ByteRange,
-        times: (Millis, Millis),
+        times: Times,
     ) -> Option<FillPermit> {
         let OriginReply { headers, body, .. } = reply;
         let as_sent = headers.get(CONTENT_RANGE)?.clone();
