@@ -197,3 +197,6 @@ pub(crate) fn union(a: &[u64], b: &[u64]) -> Box<[u64]> {
     all.extend(b.iter().filter(|tag| !a.contains(tag)));
     all.into_boxed_slice()
 }
+
+#[cfg(test)]
+mod tests;
