@@ -90,9 +90,9 @@ impl Sites {
 }
 
 fn without_port(host: &str) -> &str {
-    match host.rfind(':') {
+    match memchr::memrchr2(b':', b']', host.as_bytes()) {
         // The last colon of `[::1]` stands inside the brackets.
-        Some(colon) if !host[colon..].contains(']') => &host[..colon],
+        Some(at) if host.as_bytes()[at] == b':' => &host[..at],
         _ => host,
     }
 }
