@@ -9,21 +9,22 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 use crate::budget::{Budget, Class};
-use crate::directory::{Directory, Record, Varied};
+use crate::directory::{Directory, Record};
 use crate::fill::{FillPermit, Fills, HitForMiss, Waiter};
 use crate::head::{self, StoredHead};
 use crate::invalidate::{
     Live, Local, LocalMark, PurgeState, Scope, ScopeHash, TargetScopes, Watermark,
 };
-use crate::policy::{self, Cause, Fresh, Judgement, Options, RequestFacts, Storable, flag};
+use crate::policy::{self, Cause, Fresh, Judgement, Options, RequestFacts, flag};
 use crate::store::{CHUNK_BYTES, Health, Part, Presence, Store, StoreKey, Tier};
-use crate::variant;
 use crate::{CacheKey, Clock};
 
 mod freshen;
 mod join;
+mod select;
 
 pub use join::Admission;
+pub use select::{OTHERS_OFFERED_MAX, Offer};
 
 /// The cache. Shared by all cores; every method is short and holds no lock across an await.
 pub struct Cache {
@@ -133,27 +134,7 @@ impl Cache {
     /// **Lookup**: finds the stored response that fits and judges it.
     pub fn lookup(&self, request: &Request<'_>) -> Found {
         let now = self.clock.now();
-        let mut selected = 0;
-        // Variants mostly vary on the same fields: those, which a client may make long, are
-        // hashed once for all of them.
-        let mut hashed: Option<(Arc<Varied>, [u8; 32])> = None;
-        let record = self.directory.find(request.key, |record| {
-            let Some(varied) = &record.varied else { return true };
-            if let Some((known, hash)) = &hashed
-                && known.vary == varied.vary
-            {
-                return *hash == varied.selected;
-            }
-            let hash = variant::selected_hash(request.key, &varied.vary, request.headers);
-            if selected == 0 {
-                selected = fold(&hash);
-            }
-            let fits = hash == varied.selected;
-            if !fits {
-                hashed = Some((Arc::clone(varied), hash));
-            }
-            fits
-        });
+        let (record, mut selected) = self.select(request);
         let in_force = self.live.position();
         let purges = record.as_ref().map(|record| self.purges(record, &request.target));
         if let (Some(record), Some(purges)) = (&record, &purges)
@@ -290,15 +271,6 @@ impl Cache {
             request.options,
         )
     }
-
-    /// What a response varies on, bound to the request that was sent.
-    pub fn varied(&self, request: &Request<'_>, storable: &Storable) -> Option<Arc<Varied>> {
-        (!storable.vary.is_empty()).then(|| {
-            let vary = storable.vary.clone();
-            let selected = variant::selected_hash(request.key, &vary, request.headers);
-            Arc::new(Varied { vary, selected })
-        })
-    }
 }
 
 /// Told apart from every other selection of a key.
@@ -307,8 +279,4 @@ const AUTHORIZED: u64 = 0x9e37_79b9_7f4a_7c15;
 /// Whether every use needs a validation of its own, also right after one.
 const fn is_solitary(fresh: &Fresh) -> bool {
     fresh.has(flag::NO_CACHE) || (fresh.lifetime_s == 0 && fresh.swr_s == 0)
-}
-
-fn fold(hash: &[u8; 32]) -> u64 {
-    u64::from_le_bytes(hash[..8].try_into().expect("32 bytes")) | 1
 }

@@ -162,7 +162,7 @@ impl Cache {
 }
 
 /// Whether a response fits the selecting fields of a request.
-fn fits(request: &Request<'_>, varied: Option<&Varied>) -> bool {
+pub(super) fn fits(request: &Request<'_>, varied: Option<&Varied>) -> bool {
     varied.is_none_or(|varied| {
         variant::selected_hash(request.key, &varied.vary, request.headers) == varied.selected
     })

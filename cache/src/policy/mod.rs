@@ -46,6 +46,11 @@ pub struct Options {
     /// Obey `stale-while-revalidate`/`stale-if-error` that stand beside `s-maxage`. RFC 9111
     /// §5.2.2.10 reads `s-maxage` as `proxy-revalidate`; many origins mean it otherwise.
     pub stale_beside_s_maxage: bool,
+    /// A stored response whose `Content-Language` is the one language that a request prefers
+    /// answers it, whatever else the request would accept (§4.1; [`crate::variant::language`]).
+    pub select_by_language: bool,
+    /// What becomes of `Set-Cookie` (§7.3).
+    pub cookies: CookieRule,
     /// At most this many tags are kept per response; beyond, every tag purge selects it.
     pub tags_max: usize,
 }
@@ -64,9 +69,24 @@ impl Default for Options {
                 .collect(),
             surrogate_name: "selvedge".to_owned(),
             stale_beside_s_maxage: false,
+            select_by_language: true,
+            cookies: CookieRule::Default,
             tags_max: 128,
         }
     }
+}
+
+/// What a site does with responses that set cookies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum CookieRule {
+    /// Stored if they state their lifetime (§7.3), never by a guess.
+    #[default]
+    Default,
+    /// Judged and stored without `Set-Cookie`, which then reaches nobody. One that may not be
+    /// stored goes to its client as it is.
+    Strip,
+    /// Not stored.
+    Refuse,
 }
 
 /// Methods as the cache sees them.

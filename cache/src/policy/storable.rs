@@ -11,8 +11,8 @@ use super::tags::Tags;
 use super::targeted::Effective;
 use super::validation::EntityTag;
 use super::{
-    Fresh, MethodClass, NotStorable, Options, OriginResponse, RequestFacts, Storable, flag,
-    second_opinion,
+    CookieRule, Fresh, MethodClass, NotStorable, Options, OriginResponse, RequestFacts, Storable,
+    flag, second_opinion,
 };
 use crate::variant::Vary;
 
@@ -68,7 +68,7 @@ fn response_allows(
     }
     let lifetime = freshness::lifetime(response, &effective, options);
     let mut fresh = record(response, &effective, lifetime, options);
-    explicit_enough(response, &effective, lifetime)?;
+    explicit_enough(response, &effective, lifetime, options.cookies)?;
     useful(&fresh)?;
     fresh.lifetime_s = second_opinion::hear(request, response, &effective, &fresh, lifetime)?;
 
@@ -147,6 +147,7 @@ fn explicit_enough(
     response: &OriginResponse<'_>,
     effective: &Effective,
     lifetime: Lifetime,
+    cookies: CookieRule,
 ) -> Result<(), NotStorable> {
     let d = &effective.directives;
     let explicit = lifetime.source == Source::Explicit;
@@ -158,7 +159,9 @@ fn explicit_enough(
     }
     let cookie =
         response.headers.contains_key(SET_COOKIE) && !d.omitted_fields.contains(&SET_COOKIE);
-    if cookie && (!explicit || lifetime.seconds == 0 || d.no_cache) {
+    // Stripped ones are taken out before the response is judged.
+    if cookie && (cookies == CookieRule::Refuse || !explicit || lifetime.seconds == 0 || d.no_cache)
+    {
         return Err(NotStorable::SetCookie);
     }
     Ok(())

@@ -6,19 +6,21 @@
 //! fill, freshens what is stored, or — if it may not be stored — is handed to the one client
 //! that started the fetch.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use http::header::SET_COOKIE;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use selvedge_cache::cache::{Loaded, Request};
+use selvedge_cache::cache::{Loaded, Offer, Request};
 use selvedge_cache::directory::Record;
 use selvedge_cache::fill::{FailureCode, FillPermit};
 use selvedge_cache::head::StoredHead;
 use selvedge_cache::policy::freshen::{Base, freshen};
 use selvedge_cache::policy::storable::storable;
 use selvedge_cache::policy::validation::{Conditional, ValidationReply, read_reply};
-use selvedge_cache::policy::{NotStorable, OriginResponse, Storable, flag};
+use selvedge_cache::policy::{CookieRule, NotStorable, OriginResponse, Storable, flag};
 use tokio::sync::{mpsc, oneshot};
 
 use super::post::{Times, as_get};
@@ -98,34 +100,37 @@ impl Job {
 
     /// Fetches and settles the permit, whatever happens.
     pub(super) async fn run(mut self, permit: FillPermit) {
-        let base = match self.base.take() {
-            Some(record) => {
-                let loaded = self.shared.cache.load(&record).await;
-                loaded.map(|loaded| (record, loaded))
-            }
-            None => None,
-        };
-        if let Some(permit) = self.attempt(permit, base).await {
-            // The base cannot be used after all: ask once more, without it.
-            self.attempt(permit, None).await;
+        let base = self.base.take().map(|record| *record);
+        let fitting = base.as_ref().map(|record| record.head);
+        let request = self.request(permit.sent());
+        let mut offers = self.shared.cache.offers(&request, base).await;
+        // Others than what fits stand in for nothing.
+        let fits = offers.first().is_some_and(|first| fitting == Some(first.record.head));
+        if let Some(permit) = self.attempt(permit, &offers, fits).await {
+            // What is stored cannot be used after all: ask once more, without it.
+            offers.clear();
+            self.attempt(permit, &offers, false).await;
         }
     }
 
-    /// One request to the origin. Gives the permit back if it must be repeated without a base.
+    /// One request to the origin about what is stored, of which the first may fit the request as it
+    /// is. Gives the permit back if it must be repeated without.
     async fn attempt(
         &mut self,
         mut permit: FillPermit,
-        base: Option<(Box<Record>, Loaded)>,
+        offers: &[Offer],
+        fits: bool,
     ) -> Option<FillPermit> {
         let (host, mut headers) = self.outgoing.clone();
-        let offered: Vec<&HeaderMap> = base.iter().map(|(_, l)| &l.head.headers).collect();
+        let offered: Vec<&HeaderMap> = offers.iter().map(|o| &o.loaded.head.headers).collect();
         let conditional = Conditional::from_stored(&offered);
         conditional.apply(&mut headers);
         let requested = self.shared.cache.clock.now();
         let sent = permit.sending();
         let pool = Arc::clone(self.world.pool(&self.plan.site));
-        let has_fallback = base.as_ref().is_some_and(|(record, _)| {
-            self.shared.cache.stale_on_error(&self.request(sent), record)
+        let base = if fits { offers.first() } else { None };
+        let has_fallback = base.is_some_and(|base| {
+            self.shared.cache.stale_on_error(&self.request(sent), &base.record)
         });
         let request = outbound::request(
             (&self.plan, &pool),
@@ -153,16 +158,17 @@ impl Job {
         let times = Times { requested, received: self.shared.cache.clock.now() };
         self.tell_origin(Some(&reply.origin));
         self.filter(&mut reply);
-        match (read_reply(reply.status, &reply.headers, &conditional, &offered), &base) {
-            (ValidationReply::NotModified { .. }, Some((record, loaded))) => {
+        match read_reply(reply.status, &reply.headers, &conditional, &offered) {
+            ValidationReply::NotModified { base } => {
+                let Offer { record, loaded } = &offers[base];
                 match self.freshen(record, loaded, &reply.headers, times, sent) {
                     Some(fresh) => permit.validated(fresh),
                     // A hard purge took the base meanwhile, or it may not be stored any more.
                     None => return Some(permit),
                 }
             }
-            (ValidationReply::Contradiction, _) if !conditional.is_empty() => return Some(permit),
-            (ValidationReply::ServerError, Some(_)) => {
+            ValidationReply::Contradiction if !conditional.is_empty() => return Some(permit),
+            ValidationReply::ServerError if base.is_some() => {
                 self.hand(reply);
                 permit.erred(true);
             }
@@ -171,13 +177,19 @@ impl Job {
         None
     }
 
-    async fn fill(&mut self, permit: FillPermit, reply: OriginReply, times: Times) {
+    async fn fill(&mut self, permit: FillPermit, mut reply: OriginReply, times: Times) {
         let Times { requested, received } = times;
+        let headers = self.without_cookies(&reply.headers);
         let response =
-            OriginResponse { status: reply.status, headers: &reply.headers, requested, received };
+            OriginResponse { status: reply.status, headers: &headers, requested, received };
         let storable = storable(&self.plan.facts, &response, &self.plan.site.cache);
         let storable = match storable.and_then(selectable) {
-            Ok(storable) => self.bounded(storable, &reply.headers),
+            Ok(storable) => {
+                if let Cow::Owned(headers) = headers {
+                    reply.headers = headers;
+                }
+                self.bounded(storable, &reply.headers)
+            }
             Err(reason) => {
                 tracing::debug!(reason = reason.token(), "not storable");
                 let erred = is_origin_error(reply.status);
@@ -190,7 +202,8 @@ impl Job {
                 return;
             }
         };
-        let varied = self.shared.cache.varied(&self.request(permit.sent()), &storable);
+        let varied =
+            self.shared.cache.varied(&self.request(permit.sent()), &storable, &reply.headers);
         let OriginReply { status, headers, body, .. } = reply;
         let length = http_body::Body::size_hint(&body).exact();
         let stored = self.stored_fields(&headers, &storable.omitted_fields, received);
@@ -230,8 +243,8 @@ impl Job {
             tags: &record.tags,
             tags_overflow: record.tags_overflow,
         };
-        let update =
-            OriginResponse { status: loaded.head.status, headers: confirmed, requested, received };
+        let headers = &*self.without_cookies(confirmed);
+        let update = OriginResponse { status: loaded.head.status, headers, requested, received };
         let freshened = freshen(&self.plan.facts, &base, &update, &self.plan.site.cache);
         let storable = match freshened.storable.and_then(selectable) {
             Ok(storable) => storable,
@@ -281,6 +294,17 @@ impl Job {
             fields::add_via(&mut stored, http::Version::HTTP_11);
         }
         stored
+    }
+
+    /// The fields as a site that strips cookies has them judged and stored.
+    fn without_cookies<'a>(&self, headers: &'a HeaderMap) -> Cow<'a, HeaderMap> {
+        let strips = self.plan.site.cache.cookies == CookieRule::Strip;
+        if !strips || !headers.contains_key(SET_COOKIE) {
+            return Cow::Borrowed(headers);
+        }
+        let mut headers = headers.clone();
+        headers.remove(SET_COOKIE);
+        Cow::Owned(headers)
     }
 
     fn request(&self, arrival: selvedge_cache::invalidate::Watermark) -> Request<'_> {

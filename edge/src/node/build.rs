@@ -88,6 +88,10 @@ fn options(site: &config::Site) -> Options {
         default_swr_s: site.stale.while_revalidate_s,
         default_sie_s: site.stale.if_error_s,
         ignore_request_cache_control: site.ignore_request_cache_control,
+        select_by_language: site.select_by_language,
+        targeted_fields: site.targeted_fields.clone(),
+        cookies: site.cookies,
+        stale_beside_s_maxage: site.stale.beside_s_maxage,
         ..Options::default()
     }
 }

@@ -61,6 +61,8 @@ pub enum Kind {
     Switch,
     /// One of some words.
     Choice(&'static [&'static str]),
+    /// Name of a field: letters, digits, `-` and the other characters of a token.
+    FieldName,
     /// How a site folds the query into its key.
     Query,
 }
@@ -86,6 +88,7 @@ impl Kind {
             Self::Count { .. } => "whole number",
             Self::Switch => "switch",
             Self::Choice(_) => "word",
+            Self::FieldName => "name of a field",
             Self::Query => "query rule",
         }
     }
@@ -110,6 +113,7 @@ impl Kind {
             Self::Count { .. } => "100",
             Self::Switch => "true",
             Self::Choice(_) => "\"…\"",
+            Self::FieldName => "\"CDN-Cache-Control\"",
             Self::Query => "\"sort\"",
         }
     }

@@ -12,4 +12,4 @@ pub use host::{HostPattern, authority, host_name};
 pub use origin::parse_origin;
 pub use peers::{PeerSet, parse_peer};
 pub use query::parse_query;
-pub use scope::{Scope, name, sha256, variable};
+pub use scope::{Scope, field_name, name, sha256, variable};
