@@ -17,12 +17,14 @@ use crate::invalidate::{
 };
 use crate::policy::{self, Cause, Fresh, Judgement, Options, RequestFacts, flag};
 use crate::store::{CHUNK_BYTES, Health, Part, Presence, Store, StoreKey, Tier};
-use crate::{CacheKey, Clock};
+use crate::{CacheKey, Clock, Millis};
 
+mod explain;
 mod freshen;
 mod join;
 mod select;
 
+pub use explain::{Compared, Explanation, Place, VariantView, WayOn};
 pub use join::Admission;
 pub use select::{OTHERS_OFFERED_MAX, Offer};
 
@@ -134,7 +136,12 @@ impl Cache {
     /// **Lookup**: finds the stored response that fits and judges it.
     pub fn lookup(&self, request: &Request<'_>) -> Found {
         let now = self.clock.now();
-        let (record, mut selected) = self.select(request);
+        self.examine(request, now).into_found(request)
+    }
+
+    /// The lookup itself, with everything that it found out; what it gives leads to a [`Found`].
+    fn examine(&self, request: &Request<'_>, now: Millis) -> Examined {
+        let (record, selected) = self.select(request);
         let in_force = self.live.position();
         let purges = record.as_ref().map(|record| self.purges(record, &request.target));
         if let (Some(record), Some(purges)) = (&record, &purges)
@@ -147,14 +154,7 @@ impl Cache {
         let purges = purges.unwrap_or_default();
         let stored = record.as_ref().map(|record| (&record.fresh, record.stale_since));
         let judgement = policy::reuse::judge(request.facts, stored, &purges, now, request.options);
-        let record = record.filter(|_| !purges.forbids());
-        let solitary = record.as_ref().is_some_and(|record| is_solitary(&record.fresh));
-        if request.facts.authorization {
-            // What is fetched for one who is authorised is for those only, until its head says
-            // more: nobody else waits for it.
-            selected = selected.rotate_left(1) ^ AUTHORIZED;
-        }
-        Found { judgement, record, selected, solitary }
+        Examined { judgement, record, selected }
     }
 
     /// Which purges select a record.
@@ -270,6 +270,29 @@ impl Cache {
             self.clock.now(),
             request.options,
         )
+    }
+}
+
+/// What a lookup found out.
+struct Examined {
+    judgement: Judgement,
+    /// The response that fits, whatever purges say of it.
+    record: Option<Record>,
+    /// Hash of the selecting fields, as far as they were looked at.
+    selected: u64,
+}
+
+impl Examined {
+    fn into_found(self, request: &Request<'_>) -> Found {
+        let Self { judgement, record, mut selected } = self;
+        let record = record.filter(|_| !judgement.purges.forbids());
+        let solitary = record.as_ref().is_some_and(|record| is_solitary(&record.fresh));
+        if request.facts.authorization {
+            // What is fetched for one who is authorised is for those only, until its head says
+            // more: nobody else waits for it.
+            selected = selected.rotate_left(1) ^ AUTHORIZED;
+        }
+        Found { judgement, record, selected, solitary }
     }
 }
 

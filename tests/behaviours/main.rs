@@ -2,6 +2,7 @@
 
 // The program: how it is started and told what to do.
 mod command_line;
+mod options;
 mod reload;
 
 // A request comes in.
@@ -17,6 +18,7 @@ mod freshness;
 mod methods;
 mod ranges;
 mod regressions;
+mod site_rules;
 mod storing;
 mod validation;
 mod variants;
@@ -37,6 +39,7 @@ mod purges;
 // Operating it.
 mod admin;
 mod disk;
+mod explain;
 mod memory;
 mod restarts;
 mod telemetry;

@@ -30,12 +30,10 @@ pub enum Admission {
 impl Cache {
     /// **Fill**: joins a fetch in flight or gets the right to fetch.
     pub fn enter(self: &Arc<Self>, request: &Request<'_>, found: &Found) -> Entry {
-        if let Some(position) = self.hit_for_miss.recall(request.key, self.clock.now()) {
-            let purged = self.live.check(&request.target, &[], position, position);
-            if purged == PurgeState::default() {
-                return Entry::Alone(Cause::HitForMiss);
-            }
-            self.hit_for_miss.forget(request.key);
+        match self.uncacheable(request) {
+            Some(true) => return Entry::Alone(Cause::HitForMiss),
+            Some(false) => self.hit_for_miss.forget(request.key),
+            None => {}
         }
         let key = FillKey { key: *request.key, selected: found.selected };
         match self.fills.join(key, |fill| self.may_join(request, found, fill)) {
@@ -58,6 +56,14 @@ impl Cache {
                 }
             }
         }
+    }
+
+    /// Whether the URL proved uncacheable lately; `Some(false)` if a purge came since, so that the
+    /// memory of it is worth nothing.
+    pub(super) fn uncacheable(&self, request: &Request<'_>) -> Option<bool> {
+        let position = self.hit_for_miss.recall(request.key, self.clock.now())?;
+        let purged = self.live.check(&request.target, &[], position, position);
+        Some(purged == PurgeState::default())
     }
 
     /// The right to validate in the background, unless somebody does already.
@@ -84,7 +90,12 @@ impl Cache {
         Some((FillPermit::answered(Arc::clone(self), fill, sent), waiter))
     }
 
-    fn may_join(&self, request: &Request<'_>, found: &Found, fill: &Candidate<'_>) -> bool {
+    pub(super) fn may_join(
+        &self,
+        request: &Request<'_>,
+        found: &Found,
+        fill: &Candidate<'_>,
+    ) -> bool {
         if let Some(head) = fill.head {
             return self.shares(request.facts, request, &head.fresh)
                 && self.can_read_along(head, fill)

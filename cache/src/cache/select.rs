@@ -90,14 +90,14 @@ impl Cache {
                 offers.push(Offer { record, loaded });
             }
         }
-        let tag = |offer: &Offer| offer.loaded.head.headers.get(ETAG).cloned();
-        let tags: Vec<_> = offers.iter().map(tag).collect();
-        let mut at = 0;
-        offers.retain(|_| {
-            let shared = tags.iter().filter(|tag| **tag == tags[at]).count() > 1;
-            at += 1;
-            !shared
-        });
+        let telling = |at: usize| {
+            offers.iter().enumerate().all(|(other, offer)| {
+                !offer.has_tag_of(&offers[at]) || (other >= at && offer.is_same_as(&offers[at]))
+            })
+        };
+        let telling: Vec<bool> = (0..offers.len()).map(telling).collect();
+        let mut telling = telling.into_iter();
+        offers.retain(|_| telling.next().unwrap_or(false));
         offers
     }
 
@@ -115,6 +115,23 @@ impl Cache {
             let language = variant::language::stored_hash(key, &vary, asked, response);
             Arc::new(Varied { vary, selected, language })
         })
+    }
+}
+
+impl Offer {
+    fn has_tag_of(&self, other: &Self) -> bool {
+        self.loaded.head.headers.get(ETAG) == other.loaded.head.headers.get(ETAG)
+    }
+
+    /// Both hold the same content, as far as can be told without reading it.
+    fn is_same_as(&self, other: &Self) -> bool {
+        let (a, b) = (&self.record, &other.record);
+        let same_bytes = if a.inline && b.inline {
+            self.loaded.inline == other.loaded.inline
+        } else {
+            a.body == b.body
+        };
+        a.length == b.length && same_bytes
     }
 }
 

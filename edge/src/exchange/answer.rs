@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use selvedge_cache::directory::Record;
 use selvedge_cache::fill::{FillHead, Waiter};
 use selvedge_cache::policy::validation::Stored;
-use selvedge_cache::policy::{Judgement, Verdict, flag};
+use selvedge_cache::policy::{self, Judgement, Verdict, flag};
 use selvedge_cache::reader::StoredReader;
 
 use super::{Closing, Exchange, Refused, Reply, outbound};
@@ -63,7 +63,11 @@ impl Exchange {
         fields::set_age(&mut headers, judgement.age_s.unwrap_or(0));
         add_cache_status(&mut headers, &provenance);
         self.journal().cache = outcome;
-        self.journal().detail = judgement.cause.token();
+        self.journal().detail = match outcome {
+            // Why the origin was asked; that its answer is fresh needs no word.
+            CacheOutcome::Revalidated | CacheOutcome::Collapsed => self.cause,
+            _ => judgement.cause.token(),
+        };
         Some(self.shaped(shape, status, headers, body, Some(record.length)))
     }
 
@@ -126,6 +130,7 @@ impl Exchange {
             ttl_s: Some(head.fresh.ttl_at(now)),
             stored: true,
             collapsed: outcome == CacheOutcome::Collapsed,
+            detail: self.forward_detail(),
             ..Provenance::default()
         };
         add_cache_status(&mut headers, &provenance);
@@ -137,6 +142,7 @@ impl Exchange {
         let reader = waiter.read(store, head.object, from, to);
         let body = Body::Filling(reader, to.map(|to| to - from));
         self.journal().cache = outcome;
+        self.journal().detail = self.cause;
         self.shaped(shape, head.status, headers, body, head.length)
     }
 
@@ -183,6 +189,11 @@ impl Exchange {
         add_cache_status(headers, provenance);
     }
 
+    /// The cause of a fetch for `Cache-Status`; `uri-miss` says already that nothing was stored.
+    fn forward_detail(&self) -> &'static str {
+        if self.cause == policy::Cause::NothingStored.token() { "" } else { self.cause }
+    }
+
     /// How a stored response came to be the answer.
     fn provenance(&self, judgement: &Judgement, outcome: CacheOutcome) -> Provenance<'static> {
         let detail = match judgement.verdict {
@@ -202,6 +213,7 @@ impl Exchange {
                 ttl_s,
                 stored: true,
                 collapsed: outcome == CacheOutcome::Collapsed,
+                detail: self.forward_detail(),
                 ..Provenance::default()
             },
             _ => Provenance { ttl_s, detail, ..Provenance::default() },

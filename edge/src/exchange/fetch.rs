@@ -20,7 +20,7 @@ use selvedge_cache::head::StoredHead;
 use selvedge_cache::policy::freshen::{Base, freshen};
 use selvedge_cache::policy::storable::storable;
 use selvedge_cache::policy::validation::{Conditional, ValidationReply, read_reply};
-use selvedge_cache::policy::{CookieRule, NotStorable, OriginResponse, Storable, flag};
+use selvedge_cache::policy::{CookieRule, NotStorable, Options, OriginResponse, Storable, flag};
 use tokio::sync::{mpsc, oneshot};
 
 use super::post::{Times, as_get};
@@ -32,7 +32,19 @@ use crate::origin::{self, OriginReply, Outbound, OutboundRequest};
 use crate::respond::fields;
 
 /// The answer that may not be stored, for the client that started the fetch.
-pub(super) type Hand = oneshot::Sender<Box<OriginReply>>;
+pub(super) type Hand = oneshot::Sender<Handed>;
+
+/// An answer that was not stored.
+pub(super) struct Handed {
+    pub(super) reply: Box<OriginReply>,
+    /// Why not: a word for `Cache-Status` and the log.
+    pub(super) why: &'static str,
+}
+
+/// Why an answer is not stored that the policy says nothing about: an error in place of a
+/// validation, or no memory for another fill.
+const ORIGIN_ERROR: &str = "ORIGIN-ERROR";
+const NO_ROOM: &str = "NO-ROOM";
 
 /// Everything a fetch needs once its client may be gone.
 pub(super) struct Job {
@@ -95,7 +107,7 @@ impl Job {
 
     /// Stores a response that is here already, and settles the permit.
     pub(super) async fn keep(mut self, permit: FillPermit, reply: OriginReply, times: Times) {
-        self.fill(permit, reply, times).await;
+        self.fill(permit, reply, times, None).await;
     }
 
     /// Fetches and settles the permit, whatever happens.
@@ -169,31 +181,42 @@ impl Job {
             }
             ValidationReply::Contradiction if !conditional.is_empty() => return Some(permit),
             ValidationReply::ServerError if base.is_some() => {
-                self.hand(reply);
+                self.hand(reply, ORIGIN_ERROR);
                 permit.erred(true);
             }
-            _ => self.fill(permit, reply, times).await,
+            _ => self.fill(permit, reply, times, base.map(|base| &base.record)).await,
         }
         None
     }
 
-    async fn fill(&mut self, permit: FillPermit, mut reply: OriginReply, times: Times) {
+    async fn fill(
+        &mut self,
+        permit: FillPermit,
+        mut reply: OriginReply,
+        times: Times,
+        base: Option<&Record>,
+    ) {
         let Times { requested, received } = times;
         let headers = self.without_cookies(&reply.headers);
         let response =
             OriginResponse { status: reply.status, headers: &headers, requested, received };
-        let storable = storable(&self.plan.facts, &response, &self.plan.site.cache);
+        let options = self.options(reply.status, &headers);
+        let storable = storable(&self.plan.facts, &response, &options);
         let storable = match storable.and_then(selectable) {
             Ok(storable) => {
                 if let Cow::Owned(headers) = headers {
                     reply.headers = headers;
                 }
-                self.bounded(storable, &reply.headers)
+                self.marked(storable, &reply.headers)
             }
             Err(reason) => {
                 tracing::debug!(reason = reason.token(), "not storable");
                 let erred = is_origin_error(reply.status);
-                self.hand(reply);
+                if let Some(base) = base.filter(|_| remembers(reason) && replaces(reply.status)) {
+                    // What is stored is not what the URL says any more (RFC 9111 §4.3.3).
+                    self.shared.cache.forget(base);
+                }
+                self.hand(reply, reason.token());
                 if erred {
                     permit.erred(false);
                 } else if remembers(reason) {
@@ -221,7 +244,7 @@ impl Job {
             Err(permit) => {
                 // No memory for another fill: this client gets the answer, the others go alone.
                 let reply = OriginReply { status, headers, body, ..reply };
-                self.hand(reply);
+                self.hand(reply, NO_ROOM);
                 drop(permit);
             }
         }
@@ -245,7 +268,8 @@ impl Job {
         };
         let headers = &*self.without_cookies(confirmed);
         let update = OriginResponse { status: loaded.head.status, headers, requested, received };
-        let freshened = freshen(&self.plan.facts, &base, &update, &self.plan.site.cache);
+        let options = self.options(loaded.head.status, &loaded.head.headers);
+        let freshened = freshen(&self.plan.facts, &base, &update, &options);
         let storable = match freshened.storable.and_then(selectable) {
             Ok(storable) => storable,
             Err(reason) => {
@@ -255,25 +279,24 @@ impl Job {
                 return None;
             }
         };
-        let storable = self.bounded(storable, &freshened.headers);
+        let storable = self.marked(storable, &freshened.headers);
         let headers = self.stored_fields(&freshened.headers, &storable.omitted_fields, received);
         let merged = StoredHead { status: loaded.head.status, headers };
         let request = self.request(sent);
         self.shared.cache.freshen(&request, record, &loaded.inline, &merged, storable, sent)
     }
 
-    /// A stated lifetime within the site's bounds, and a mark if there is something that must not
-    /// go out. (The fields themselves stay: a later 304 without them is judged by them.)
-    fn bounded(&self, mut storable: Storable, headers: &HeaderMap) -> Storable {
+    /// The site's rules for a response.
+    fn options(&self, status: StatusCode, headers: &HeaderMap) -> Cow<'_, Options> {
+        self.plan.site.options_for(self.plan.target.path(), status, headers)
+    }
+
+    /// A mark if there is something that must not go out. (The fields themselves stay: a later 304 without them is judged by them.)
+    fn marked(&self, mut storable: Storable, headers: &HeaderMap) -> Storable {
         let fresh = &mut storable.fresh;
         if !self.plan.site.keep_tags && fields::EDGE_FIELDS.iter().any(|n| headers.contains_key(n))
         {
             fresh.flags |= flag::EDGE_FIELDS;
-        }
-        if fresh.has(flag::EXPLICIT) {
-            let site = &self.plan.site;
-            fresh.lifetime_s = fresh.lifetime_s.max(site.ttl_min_s.unwrap_or(0));
-            fresh.lifetime_s = fresh.lifetime_s.min(site.ttl_max_s.unwrap_or(u32::MAX));
         }
         storable
     }
@@ -333,10 +356,10 @@ impl Job {
     }
 
     /// Gives the answer to the client that started the fetch, if it is still there.
-    fn hand(&mut self, reply: OriginReply) {
+    fn hand(&mut self, reply: OriginReply, why: &'static str) {
         if let Some(leader) = self.leader.take() {
             // A client that left does not want it.
-            let _gone = leader.hand.send(Box::new(reply));
+            let _gone = leader.hand.send(Handed { reply: Box::new(reply), why });
         }
     }
 }
@@ -346,6 +369,11 @@ impl Job {
 fn selectable(storable: Storable) -> Result<Storable, NotStorable> {
     let ours = |name: &http::HeaderName| outbound::WRITTEN_PER_CLIENT.contains(&name.as_str());
     if storable.vary.0.iter().any(ours) { Err(NotStorable::VaryStar) } else { Ok(storable) }
+}
+
+/// Whether an answer speaks of what the URL stands for now, not of this request or the moment.
+fn replaces(status: StatusCode) -> bool {
+    status.is_success() || status.is_redirection() || matches!(status.as_u16(), 404 | 410)
 }
 
 /// Reasons that speak of the URL; the others speak of this one request.

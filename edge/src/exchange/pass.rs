@@ -86,14 +86,16 @@ impl Exchange {
         }
     }
 
-    /// The leader of a fetch gets the answer that may not be stored.
-    pub(super) fn handed(&mut self, reply: OriginReply) -> Reply {
+    /// The leader of a fetch gets the answer that may not be stored, for this reason.
+    pub(super) fn handed(&mut self, reply: OriginReply, why: &'static str) -> Reply {
         let journal = self.journal();
         journal.cache = CacheOutcome::Pass;
         journal.origin = Some(reply.origin.clone());
+        journal.detail = why;
         let provenance = Provenance {
             forward: Some(self.forward),
             forward_status: Some(reply.status),
+            detail: why,
             ..Provenance::default()
         };
         self.passing_shaped(reply, &provenance)

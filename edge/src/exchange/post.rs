@@ -50,7 +50,10 @@ impl Exchange {
         tokio::task::spawn_local(job.keep(permit, reply, times));
         match waiter.head().await {
             HeadOutcome::Head(head) => Ok(self.filling(&head, waiter, CacheOutcome::Pass)),
-            _ => Err(handed.try_recv().map(|reply| *reply).expect("what is not stored is handed")),
+            _ => Err(handed
+                .try_recv()
+                .map(|handed| *handed.reply)
+                .expect("what is not stored is handed")),
         }
     }
 
@@ -69,7 +72,9 @@ impl Exchange {
             requested: times.requested,
             received: times.received,
         };
-        storable_post(&self.plan.facts, &response, names_it, &self.plan.site.cache).is_ok()
+        let site = &self.plan.site;
+        let options = site.options_for(&own.path, reply.status, &reply.headers);
+        storable_post(&self.plan.facts, &response, names_it, &options).is_ok()
     }
 }
 

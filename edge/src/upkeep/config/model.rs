@@ -12,6 +12,7 @@ use crate::accept::{ClientDeadlines, HeadLimits};
 use crate::decide::KeyRules;
 use crate::origin::OriginAddress;
 use selvedge_cache::policy::CookieRule;
+use selvedge_cache::policy::rules::Rule;
 
 use super::reader::Settings;
 use super::value::{HostPattern, PeerSet, Scope};
@@ -168,6 +169,8 @@ pub struct Site {
     pub cookies: CookieRule,
     /// Lifetimes.
     pub ttl: TtlOptions,
+    /// Lifetimes by path, status and type.
+    pub rules: Vec<Rule>,
     /// Stale responses.
     pub stale: StaleOptions,
     /// `Cache-Control` of requests does not count.

@@ -157,6 +157,28 @@ cards! {
     /// Longest lifetime guessed from `Last-Modified` (RFC 9111 §4.2.2); `0s` guesses none.
     TTL_HEURISTIC_MAX = Card::new("site[].ttl.heuristic_max", LIFETIME).or("\"1d\"");
 
+    /// Paths that the rule speaks of, without the query; each `*` stands for any characters. The
+    /// first rule that fits a response counts, for all that it sets.
+    RULE_PATH = Card::new("site[].rule[].path", Kind::PathGlob).many().or_absent("every path");
+    /// Statuses that the rule speaks of: `404`, or `5xx` for all that begin with 5.
+    RULE_STATUS = Card::new("site[].rule[].status", Kind::Status).many().or_absent("every status");
+    /// Types of content that the rule speaks of, without parameters; each `*` stands for any
+    /// characters.
+    RULE_TYPE = Card::new("site[].rule[].type", Kind::TypeGlob).many().or_absent("every type");
+    /// Lifetime of responses that state none and whose age tells none; of errors, too.
+    RULE_DEFAULT = Card::new("site[].rule[].default", LIFETIME).or_absent("the site's");
+    /// Shorter stated lifetimes are raised to this.
+    RULE_MIN = Card::new("site[].rule[].min", LIFETIME).or_absent("the site's");
+    /// Longer stated lifetimes are cut to this.
+    RULE_MAX = Card::new("site[].rule[].max", LIFETIME).or_absent("the site's");
+    /// Lifetime in place of the one that the response states. What it forbids to store stays
+    /// unstored, and `no-cache` is still validated before each use.
+    RULE_OVERRIDE = Card::new("site[].rule[].override", LIFETIME)
+        .or_absent("what the response states");
+    /// How long a stale response may be used while it is validated, and when the origin fails; for
+    /// responses that state neither.
+    RULE_GRACE = Card::new("site[].rule[].grace", LIFETIME).or_absent("the site's `stale`");
+
     /// `stale-while-revalidate` of responses that state none (RFC 5861 §3).
     STALE_WHILE_REVALIDATE = Card::new("site[].stale.while_revalidate", LIFETIME).or("\"0s\"");
     /// `stale-if-error` of responses that state none (RFC 5861 §4).
@@ -179,7 +201,7 @@ cards! {
     ORIGIN_BODY = Card::new("site[].origin.body", wait(10)).or("\"30s\"");
     /// From the request to the last byte of its response.
     ORIGIN_WHOLE = Card::new("site[].origin.whole", wait(10)).or("\"1h\"");
-    /// All attempts together, until a response head is there.
+    /// How long after the first attempt a further one may begin.
     ORIGIN_TOTAL = Card::new("site[].origin.total", wait(10)).or("\"2m\"");
     /// How long an unused connection is kept.
     ORIGIN_IDLE = Card::new("site[].origin.idle", wait(0)).or("\"60s\"");
@@ -225,6 +247,10 @@ pub static TABLES: &[Table] = &[
     Table { path: "site[]", text: "A site: hosts, origins and rules; one table for each." },
     Table { path: "site[].key", text: "Which requests may share a stored response." },
     Table { path: "site[].ttl", text: "Lifetimes where the origin leaves them open." },
+    Table {
+        path: "site[].rule[]",
+        text: "Lifetimes by path, status and type; one table for each rule.",
+    },
     Table { path: "site[].stale", text: "When a stale response is better than none." },
     Table { path: "site[].origin", text: "Waits and bounds towards the site's origins." },
 ];

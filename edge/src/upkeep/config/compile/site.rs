@@ -1,7 +1,6 @@
 //! `[[site]]` and its tables.
 
-use super::ReadSite;
-use super::origin;
+use super::{ReadSite, origin, rule};
 use selvedge_cache::policy::CookieRule;
 
 use crate::origin::OriginAddress;
@@ -46,6 +45,7 @@ pub(super) fn site(reader: &mut Reader<'_>, surroundings: &dyn Surroundings) -> 
         _ => CookieRule::Default,
     };
     let ttl = ttl(reader);
+    let rules = rule::rules(reader, &ttl);
     let stale = StaleOptions {
         while_revalidate_s: reader.lifetime_s(&o::STALE_WHILE_REVALIDATE).unwrap_or(0),
         if_error_s: reader.lifetime_s(&o::STALE_IF_ERROR).unwrap_or(0),
@@ -75,6 +75,7 @@ pub(super) fn site(reader: &mut Reader<'_>, surroundings: &dyn Surroundings) -> 
         targeted_fields: targeted_fields.into_iter().map(|(name, _)| name).collect(),
         cookies,
         ttl,
+        rules,
         stale,
         ignore_request_cache_control,
         purge_from: purge_from.into_iter().map(|(peer, _)| peer).collect(),
