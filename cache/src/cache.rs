@@ -12,7 +12,9 @@ use crate::budget::{Budget, Class};
 use crate::directory::{Directory, Record, Varied};
 use crate::fill::{FillPermit, Fills, HitForMiss, Waiter};
 use crate::head::{self, StoredHead};
-use crate::invalidate::{Live, Local, PurgeState, Scope, ScopeHash, TargetScopes, Watermark};
+use crate::invalidate::{
+    Live, Local, LocalMark, PurgeState, Scope, ScopeHash, TargetScopes, Watermark,
+};
 use crate::policy::{self, Cause, Fresh, Judgement, Options, RequestFacts, Storable, flag};
 use crate::store::{CHUNK_BYTES, Health, Part, Presence, Store, StoreKey, Tier};
 use crate::variant;
@@ -226,8 +228,8 @@ impl Cache {
     }
 
     /// **Invalidate**: an unsafe method succeeded on this URL (RFC 9111 §4.4).
-    pub fn invalidate_local(&self, url: ScopeHash) {
-        self.local.invalidate(url);
+    pub fn invalidate_local(&self, url: ScopeHash) -> LocalMark {
+        self.local.invalidate(url)
     }
 
     /// How many responses some scopes select, and the bytes of their content, by tags alone: other
@@ -250,6 +252,14 @@ impl Cache {
     /// Drops a record whose bytes are gone.
     pub fn forget(&self, record: &Record) {
         self.directory.forget(&record.key, record.head);
+    }
+
+    /// What is stored is said to be out of date: it is validated before its next use.
+    pub fn mark_stale(&self, record: &Record) {
+        let now = self.clock.now();
+        let mark = |stored: &mut Record| stored.stale_since = stored.stale_since.min(now);
+        // Replaced or gone meanwhile: nothing to mark.
+        let _marked = self.directory.amend(&record.key, record.head, mark);
     }
 
     pub(crate) fn publish(&self, record: Record) {

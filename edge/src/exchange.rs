@@ -48,8 +48,10 @@ mod answer;
 mod close;
 mod fetch;
 mod filtering;
+mod head;
 mod outbound;
 mod pass;
+mod post;
 mod purge;
 mod upload;
 

@@ -10,7 +10,7 @@ use super::{Cache, Entry, Found, Request};
 use crate::Millis;
 use crate::directory::{Record, Varied};
 use crate::fill::collapse::Candidate;
-use crate::fill::{FillHead, FillKey, FillPermit, Join};
+use crate::fill::{FillHead, FillKey, FillPermit, Join, Waiter};
 use crate::invalidate::{PurgeState, Watermark};
 use crate::policy::{self, Cause, Fresh, RequestFacts, Verdict};
 use crate::store::{Part, Presence, StoreKey};
@@ -75,6 +75,19 @@ impl Cache {
         let key = FillKey { key: *request.key, selected: found.selected };
         let fill = self.fills.lead_quietly(key, |fill| self.may_join(request, found, fill))?;
         Some(FillPermit::new(Arc::clone(self), fill, true))
+    }
+
+    /// The right to store a response that is here already: the answer to a POST that stands for
+    /// later GETs (RFC 9110 §9.3.3), sent under `sent`. Nobody is joined, and only readers of the
+    /// body may join.
+    pub fn enter_answered(
+        self: &Arc<Self>,
+        request: &Request<'_>,
+        sent: Watermark,
+    ) -> Option<(FillPermit, Waiter)> {
+        let key = FillKey { key: *request.key, selected: 0 };
+        let Join::Lead(fill, waiter) = self.fills.join(key, |_| false) else { return None };
+        Some((FillPermit::answered(Arc::clone(self), fill, sent), waiter))
     }
 
     pub(super) fn may_join(

@@ -15,7 +15,7 @@ pub mod scope;
 pub mod watermark;
 
 pub use live::{Live, Marks, PurgeState};
-pub use local::Local;
+pub use local::{Local, LocalMark};
 pub use scope::{Probed, Scope, ScopeHash, TargetScopes};
 pub use watermark::{LedgerId, Position, Watermark};
 

@@ -55,6 +55,9 @@ fn read(headers: &HeaderMap, name: &HeaderName, options: &Options) -> Option<Dir
 
 // === RFC 9213 ===
 
+/// The directives whose argument is a number of seconds.
+const LIFETIMES: [&str; 4] = ["max-age", "s-maxage", "stale-while-revalidate", "stale-if-error"];
+
 fn dictionary(headers: &HeaderMap, name: &HeaderName) -> Option<Directives> {
     let joined = joined(headers, name);
     let dictionary: Dictionary = Parser::new(&joined).parse().ok()?;
@@ -63,8 +66,13 @@ fn dictionary(headers: &HeaderMap, name: &HeaderName) -> Option<Directives> {
     }
     let mut directives = Directives::default();
     for (key, entry) in &dictionary {
-        let argument = Argument::of(entry);
-        let value = argument.value();
+        let value = match Argument::of(entry) {
+            // A lifetime is an Integer; a String of digits is none (§2.1), as it would be in
+            // Cache-Control.
+            Argument::Names(_) if LIFETIMES.contains(&key.as_str()) => Argument::Other,
+            argument => argument,
+        };
+        let value = value.value();
         directives.add(&Member { name: key.as_str().as_bytes(), value, rest: b"" });
     }
     Some(directives)
@@ -221,6 +229,8 @@ mod tests {
         assert_eq!(got("max-age=-1").max_age_s, Some(0));
         assert_eq!(got("max-age=1.5").max_age_s, Some(0));
         assert_eq!(got("max-age").max_age_s, Some(0));
+        assert_eq!(got(r#"max-age="60""#).max_age_s, Some(0));
+        assert_eq!(got(r#"stale-if-error="60""#).sie_s.unwrap_or(0), 0);
         assert_eq!(got("max-age=99999999999").max_age_s, Some(u32::MAX));
         assert!(got("private").private);
         let listed = got(r#"private=("a" b), max-age=9"#);

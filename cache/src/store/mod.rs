@@ -21,6 +21,7 @@ mod frame;
 mod keeper;
 mod layout;
 mod pulse;
+mod room;
 mod slot;
 mod writer;
 
@@ -95,6 +96,19 @@ pub struct TierStats {
     pub evictions: u64,
     /// Errors since start, by kind (see [`ErrorKind`]).
     pub errors: [u64; ErrorKind::ALL.len()],
+}
+
+impl TierStats {
+    /// The sum of both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            bytes: self.bytes + other.bytes,
+            entries: self.entries + other.entries,
+            evictions: self.evictions + other.evictions,
+            errors: std::array::from_fn(|kind| self.errors[kind] + other.errors[kind]),
+        }
+    }
 }
 
 /// Kinds of trouble a tier counts: the `kind` label of `selvedge_store_errors_total`.

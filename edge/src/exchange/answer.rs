@@ -98,7 +98,7 @@ impl Exchange {
 
     /// Answers while the body arrives.
     pub(super) fn filling(
-        mut self,
+        &mut self,
         head: &FillHead,
         waiter: Waiter,
         outcome: CacheOutcome,
@@ -106,26 +106,15 @@ impl Exchange {
         self.name_for_log();
         let now = self.shared.cache.clock.now();
         let mut headers = head.headers.clone();
-        if outcome == CacheOutcome::Miss {
+        if outcome != CacheOutcome::Collapsed {
             headers.extend(head.omitted.clone());
         }
-        let collapsed = outcome == CacheOutcome::Collapsed;
-        let provenance = Provenance {
-            forward: Some(self.forward),
-            forward_status: (self.forward == Forward::Stale).then_some(head.status),
-            ttl_s: Some(head.fresh.ttl_at(now)),
-            stored: true,
-            collapsed,
-            detail: self.forward_detail(),
-            ..Provenance::default()
-        };
         if head.fresh.has(flag::EDGE_FIELDS) {
             fields::remove_edge_fields(&mut headers);
         }
         if head.fresh.age_at(now) > 0 {
             fields::set_age(&mut headers, head.fresh.age_at(now));
         }
-        add_cache_status(&mut headers, &provenance);
         let (method, asked) = (&self.admitted.method, &self.admitted.headers);
         let stored =
             Stored { status: head.status, headers: &headers, received: head.fresh.received };
@@ -134,6 +123,17 @@ impl Exchange {
             Shape::Parts(_) => Shape::Full,
             shape => shape,
         };
+        let tells = self.forward == Forward::Stale || shape != Shape::Full;
+        let provenance = Provenance {
+            forward: Some(self.forward),
+            forward_status: tells.then_some(head.status),
+            ttl_s: Some(head.fresh.ttl_at(now)),
+            stored: true,
+            collapsed: outcome == CacheOutcome::Collapsed,
+            detail: self.forward_detail(),
+            ..Provenance::default()
+        };
+        add_cache_status(&mut headers, &provenance);
         let (from, to) = match shape {
             Shape::Partial(range) => (range.first, Some(range.last + 1)),
             _ => (0, head.length),
@@ -203,8 +203,13 @@ impl Exchange {
         let ttl_s = judgement.ttl_s;
         match outcome {
             CacheOutcome::Revalidated | CacheOutcome::Collapsed => Provenance {
-                forward: Some(Forward::Stale),
-                forward_status: Some(StatusCode::NOT_MODIFIED),
+                forward: Some(self.forward),
+                // A HEAD is never sent with the conditions of the cache.
+                forward_status: Some(if self.admitted.method == Method::HEAD {
+                    StatusCode::OK
+                } else {
+                    StatusCode::NOT_MODIFIED
+                }),
                 ttl_s,
                 stored: true,
                 collapsed: outcome == CacheOutcome::Collapsed,

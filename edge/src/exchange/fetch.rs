@@ -11,7 +11,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use selvedge_cache::Millis;
 use selvedge_cache::cache::{Loaded, Request};
 use selvedge_cache::directory::Record;
 use selvedge_cache::fill::{FailureCode, FillPermit};
@@ -22,6 +21,7 @@ use selvedge_cache::policy::validation::{Conditional, ValidationReply, read_repl
 use selvedge_cache::policy::{NotStorable, OriginResponse, Storable, flag};
 use tokio::sync::{mpsc, oneshot};
 
+use super::post::{Times, as_get};
 use super::{Exchange, outbound};
 use crate::decide::Plan;
 use crate::filter::{Context, ResponseHead};
@@ -97,6 +97,17 @@ impl Job {
         }
     }
 
+    /// For a response that came by another way than this fetch, and is kept for later GETs.
+    pub(super) fn for_get(mut self) -> Self {
+        self.plan.facts = as_get(self.plan.facts);
+        self
+    }
+
+    /// Stores a response that is here already, and settles the permit.
+    pub(super) async fn keep(mut self, permit: FillPermit, reply: OriginReply, times: Times) {
+        self.fill(permit, reply, times).await;
+    }
+
     /// Fetches and settles the permit, whatever happens.
     pub(super) async fn run(mut self, permit: FillPermit) {
         let base = match self.base.take() {
@@ -151,12 +162,11 @@ impl Job {
                 return None;
             }
         };
-        let received = self.shared.cache.clock.now();
+        let times = Times { requested, received: self.shared.cache.clock.now() };
         self.tell_origin(Some(&reply.origin));
         self.filter(&mut reply);
         match (read_reply(reply.status, &reply.headers, &conditional, &offered), &base) {
             (ValidationReply::NotModified { .. }, Some((record, loaded))) => {
-                let times = (requested, received);
                 match self.freshen(record, loaded, &reply.headers, times, sent) {
                     Some(fresh) => permit.validated(fresh),
                     // A hard purge took the base meanwhile, or it may not be stored any more.
@@ -168,18 +178,13 @@ impl Job {
                 self.hand(reply, ORIGIN_ERROR);
                 permit.erred(true);
             }
-            _ => self.fill(permit, reply, requested, received).await,
+            _ => self.fill(permit, reply, times).await,
         }
         None
     }
 
-    async fn fill(
-        &mut self,
-        permit: FillPermit,
-        reply: OriginReply,
-        requested: Millis,
-        received: Millis,
-    ) {
+    async fn fill(&mut self, permit: FillPermit, reply: OriginReply, times: Times) {
+        let Times { requested, received } = times;
         let response =
             OriginResponse { status: reply.status, headers: &reply.headers, requested, received };
         let storable = storable(&self.plan.facts, &response, &self.plan.site.cache);
@@ -221,13 +226,14 @@ impl Job {
         }
     }
 
-    /// The stored response with the fields of a 304 taken over (RFC 9111 §3.2, §4.3.4).
-    fn freshen(
+    /// The stored response with the fields of a 304, or of a 200 to HEAD, taken over
+    /// (RFC 9111 §3.2, §4.3.4, §4.3.5).
+    pub(super) fn freshen(
         &self,
         record: &Record,
         loaded: &Loaded,
         confirmed: &HeaderMap,
-        (requested, received): (Millis, Millis),
+        Times { requested, received }: Times,
         sent: selvedge_cache::invalidate::Watermark,
     ) -> Option<Record> {
         let base = Base {
@@ -236,16 +242,17 @@ impl Job {
             tags: &record.tags,
             tags_overflow: record.tags_overflow,
         };
-        let update = OriginResponse {
-            status: StatusCode::NOT_MODIFIED,
-            headers: confirmed,
-            requested,
-            received,
-        };
+        let update =
+            OriginResponse { status: loaded.head.status, headers: confirmed, requested, received };
         let freshened = freshen(&self.plan.facts, &base, &update, &self.plan.site.cache);
-        let Ok(storable) = freshened.storable.and_then(selectable) else {
-            self.shared.cache.forget(record);
-            return None;
+        let storable = match freshened.storable.and_then(selectable) {
+            Ok(storable) => storable,
+            Err(reason) => {
+                if remembers(reason) {
+                    self.shared.cache.forget(record);
+                }
+                return None;
+            }
         };
         let storable = self.bounded(storable, &freshened.headers);
         let headers = self.stored_fields(&freshened.headers, &storable.omitted_fields, received);
@@ -273,7 +280,7 @@ impl Job {
         &self,
         headers: &HeaderMap,
         omitted: &[http::HeaderName],
-        received: Millis,
+        received: selvedge_cache::Millis,
     ) -> HeaderMap {
         let mut stored = headers.clone();
         for name in omitted {
