@@ -187,7 +187,9 @@ impl Cached {
 
     fn store(&self, asked: &Asked, response: &OriginResponse<'_>, body: u32, permit: FillPermit) {
         // Dropped without a word, a permit leaves no memory of a URL that is not stored.
-        let Ok(storable) = storable(&asked.facts, response, &self.options) else { return };
+        // Fetches ask with GET, whatever method found a response stale.
+        let facts = RequestFacts { method: MethodClass::Get, ..asked.facts };
+        let Ok(storable) = storable(&facts, response, &self.options) else { return };
         let mut headers = response.headers.clone();
         for name in &storable.omitted_fields {
             headers.remove(name);

@@ -26,7 +26,7 @@ use story::{Dice, Step};
 /// Steps of one story; what is stored at its end is forgotten.
 const STORY_STEPS: u32 = 60;
 /// Steps of one run.
-const STEPS: u64 = 60_000;
+const STEPS: u64 = 30_000;
 /// When a story begins.
 const START_S: u64 = 1_800_000_000;
 
@@ -162,5 +162,5 @@ fn stories_visit_every_decision() {
         }
     }
     let visits = [stored, fetched, alone, unsatisfied, refreshed];
-    assert!(visits.iter().all(|visits| *visits > 50), "{visits:?}");
+    assert!(visits.iter().all(|visits| *visits > 20), "{visits:?}");
 }

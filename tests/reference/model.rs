@@ -67,6 +67,9 @@ pub struct Model(Vec<Stored>);
 const HEURISTIC: [u16; 11] = [200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501];
 const HEURISTIC_MAX_S: u64 = 86_400; // chosen (§4.2.2)
 
+/// The greatest number of seconds that is counted (§1.2.2).
+const COUNTED_MAX: u64 = u32::MAX as u64;
+
 /// A response's directives: of the targeted field if there is a valid one (RFC 9213), else of
 /// `Cache-Control`.
 struct Control {
@@ -158,7 +161,7 @@ fn age_s(stored: &Stored, now_s: u64) -> u64 {
     // Chosen (§5.1): the first member counts, what is no number is ignored.
     let line = lines(&stored.response.fields, "age").next().unwrap_or_default();
     let value_s = line.split(',').next().and_then(|first| seconds(first.trim())).unwrap_or(0);
-    apparent_s.max(value_s + delay_s) + (now_s - stored.received_s)
+    apparent_s.max(value_s + delay_s).min(COUNTED_MAX) + (now_s - stored.received_s)
 }
 
 fn etag(fields: &Fields) -> Option<String> {
@@ -310,11 +313,10 @@ impl Wishes {
 }
 
 impl Model {
-    /// §4: the stored response that is most recent by `Date` among those that fit.
+    /// §4: the most recent stored response among those that fit. Chosen: the one received or
+    /// validated last, which is the one with the latest `Date` where the origin's clock is even.
     fn find(&self, request: &Request) -> Option<usize> {
-        let fits = self.0.iter().enumerate().filter(|(_, stored)| stored.fits(request));
-        let by_date = |(_, stored): &(usize, &Stored)| date_s(&stored.response, stored.received_s);
-        fits.max_by_key(by_date).map(|(at, _)| at)
+        self.0.iter().rposition(|stored| stored.fits(request))
     }
 
     /// Whether a stored response is there to validate or to stand in.
@@ -438,7 +440,8 @@ impl Model {
         }
         match answer {
             Some(_) => Delivery::Origin,
-            None if is_safe => {
+            // What is stored answers GET and HEAD alone.
+            None if ["GET", "HEAD"].contains(&request.method) => {
                 let stands_in =
                     self.base(request).filter(|at| self.0[*at].stands_in(request, now_s));
                 stands_in.map_or(Delivery::Failure, |at| self.0[at].delivery(now_s))
@@ -475,7 +478,8 @@ fn usable(stored: &Stored, wishes: &Wishes, now_s: u64) -> Option<bool> {
     }
     let max_stale_s = match wishes.said.iter().find(|(name, _)| name == "max-stale") {
         Some((_, None)) => Some(u64::MAX),
-        _ => wishes.seconds("max-stale"),
+        // A number beyond what can be counted is no bound (§1.2.2).
+        _ => wishes.seconds("max-stale").map(|max| if max == COUNTED_MAX { u64::MAX } else { max }),
     };
     max_stale_s.filter(|max| stale_s <= *max).map(|_| false)
 }

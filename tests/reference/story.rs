@@ -209,7 +209,7 @@ fn described(dice: &mut Dice, received_s: u64) -> Fields {
         fields.push(("date".into(), value));
     }
     if dice.one_in(6) {
-        let value = dice.pick(&["0", "3", "20", "x", "-5", "7, 100", "4294967296000"]);
+        let value = dice.pick(&["0", "3", "20", "x", "-5", "7, 100", "100000"]);
         fields.push(("age".into(), value.into()));
     }
     fields
