@@ -336,6 +336,18 @@ mod tests {
         }
     }
 
+    /// From a disk: any bytes are a record or none, and a record that is read is written the same.
+    #[test]
+    fn fuzz_records() {
+        bolero::check!().for_each(|bytes: &[u8]| {
+            let _header = Header::decode(bytes);
+            let Ok((Event::Put(record), length)) = next(bytes) else { return };
+            let mut again = Vec::new();
+            put(&mut again, &record);
+            assert_eq!(again, bytes[..length]);
+        });
+    }
+
     #[test]
     fn every_cut_and_every_flipped_bit_is_noticed() {
         let mut bytes = Vec::new();
