@@ -19,6 +19,7 @@ mod methods;
 mod partial;
 mod ranges;
 mod regressions;
+mod site_rules;
 mod storing;
 mod validation;
 mod variants;

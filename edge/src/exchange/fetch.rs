@@ -6,23 +6,25 @@
 //! fill, freshens what is stored, or — if it may not be stored — is handed to the one client
 //! that started the fetch.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use http::header::SET_COOKIE;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use selvedge_cache::cache::{Loaded, Request};
+use selvedge_cache::cache::{Loaded, Offer, Request};
 use selvedge_cache::directory::Record;
 use selvedge_cache::fill::{FailureCode, FillPermit, FillWriter};
 use selvedge_cache::head::StoredHead;
 use selvedge_cache::policy::freshen::{Base, freshen};
 use selvedge_cache::policy::storable::storable;
 use selvedge_cache::policy::validation::{Conditional, ValidationReply, read_reply};
-use selvedge_cache::policy::{NotStorable, OriginResponse, Storable, flag};
+use selvedge_cache::policy::{CookieRule, NotStorable, Options, OriginResponse, Storable, flag};
 use selvedge_cache::range::{Splice, Unfit};
 use tokio::sync::{mpsc, oneshot};
 
-use super::parts::{Ask, Held, content};
+use super::parts::{Ask, content};
 use super::post::{Times, as_get};
 use super::{Exchange, outbound};
 use crate::decide::Plan;
@@ -107,33 +109,38 @@ impl Job {
 
     /// Stores a response that is here already, and settles the permit.
     pub(super) async fn keep(mut self, permit: FillPermit, reply: OriginReply, times: Times) {
-        self.fill(permit, reply, times, true).await;
+        self.fill(permit, reply, times, None, true).await;
     }
 
     /// Fetches and settles the permit, whatever happens.
     pub(super) async fn run(mut self, permit: FillPermit) {
-        let (base, ask) = match self.base.take() {
-            Some(record) => {
-                let loaded = self.shared.cache.load(&record).await;
-                self.ask_with(permit.asked(), loaded.map(|loaded| (record, loaded)))
-            }
-            None => (None, permit.asked().map_or(Ask::All, Ask::Range)),
+        let base = self.base.take().map(|record| *record);
+        let fitting = base.as_ref().map(|record| record.head);
+        let request = self.request(permit.sent());
+        let (mut offers, ask) = match permit.asked() {
+            None => (self.shared.cache.offers(&request, base).await, Ask::All),
+            Some(asked) => self.ask_for(asked, base).await,
         };
-        if let Some(permit) = self.attempt(permit, base, ask).await {
-            // The base cannot be used after all: ask once more, without it.
-            self.attempt(permit, None, Ask::All).await;
+        // Others than what fits stand in for nothing.
+        let fits = offers.first().is_some_and(|first| fitting == Some(first.record.head));
+        if let Some(permit) = self.attempt(permit, &offers, fits, ask).await {
+            // What is stored cannot be used after all: ask once more, without it.
+            offers.clear();
+            self.attempt(permit, &offers, false, Ask::All).await;
         }
     }
 
-    /// One request to the origin. Gives the permit back if it must be repeated without a base.
+    /// One request to the origin about what is stored, of which the first may fit the request as it
+    /// is. Gives the permit back if it must be repeated without.
     async fn attempt(
         &mut self,
         mut permit: FillPermit,
-        base: Option<Held>,
+        offers: &[Offer],
+        fits: bool,
         ask: Ask,
     ) -> Option<FillPermit> {
         let (host, mut headers) = self.outgoing.clone();
-        let offered: Vec<&HeaderMap> = base.iter().map(|(_, l)| &l.head.headers).collect();
+        let offered: Vec<&HeaderMap> = offers.iter().map(|o| &o.loaded.head.headers).collect();
         let conditional = match &ask {
             Ask::All => Conditional::from_stored(&offered),
             Ask::Range(_) | Ask::Rest(_) => Conditional::default(),
@@ -143,8 +150,9 @@ impl Job {
         let requested = self.shared.cache.clock.now();
         let sent = permit.sending();
         let pool = Arc::clone(self.world.pool(&self.plan.site));
-        let has_fallback = base.as_ref().is_some_and(|(record, _)| {
-            ask.is_whole() && self.shared.cache.stale_on_error(&self.request(sent), record)
+        let base = if fits { offers.first() } else { None };
+        let has_fallback = base.is_some_and(|base| {
+            ask.is_whole() && self.shared.cache.stale_on_error(&self.request(sent), &base.record)
         });
         let request = outbound::request(
             (&self.plan, &pool),
@@ -172,11 +180,9 @@ impl Job {
         let times = Times { requested, received: self.shared.cache.clock.now() };
         self.tell_origin(Some(&reply.origin));
         self.filter(&mut reply);
-        if let (Ask::Rest(missing), Some(base)) = (&ask, base.as_ref()) {
+        if let (Ask::Rest(missing), Some(base)) = (&ask, base) {
             match missing.splice(reply.status, &reply.headers) {
-                Splice::Part(range) => {
-                    return self.add(permit, base, reply, range, times).await;
-                }
+                Splice::Part(range) => return self.add(permit, base, reply, range, times).await,
                 // Another version, all of it, or an error.
                 Splice::Refused(Unfit::Status) if !matches!(reply.status.as_u16(), 304 | 416) => {}
                 Splice::Refused(why) => {
@@ -185,20 +191,24 @@ impl Job {
                 }
             }
         }
-        match (read_reply(reply.status, &reply.headers, &conditional, &offered), &base) {
-            (ValidationReply::NotModified { .. }, Some((record, loaded))) => {
+        match read_reply(reply.status, &reply.headers, &conditional, &offered) {
+            ValidationReply::NotModified { base } => {
+                let Offer { record, loaded } = &offers[base];
                 match self.freshen(record, loaded, &reply.headers, times, sent) {
                     Some(fresh) => permit.validated(fresh),
                     // A hard purge took the base meanwhile, or it may not be stored any more.
                     None => return Some(permit),
                 }
             }
-            (ValidationReply::Contradiction, _) if !conditional.is_empty() => return Some(permit),
-            (ValidationReply::ServerError, Some(_)) => {
+            ValidationReply::Contradiction if !conditional.is_empty() => return Some(permit),
+            ValidationReply::ServerError if base.is_some() => {
                 self.hand(reply, ORIGIN_ERROR);
                 permit.erred(true);
             }
-            _ => self.fill(permit, reply, times, ask.is_whole()).await,
+            _ => {
+                let base = base.map(|base| &base.record);
+                self.fill(permit, reply, times, base, ask.is_whole()).await;
+            }
         }
         None
     }
@@ -206,8 +216,9 @@ impl Job {
     async fn fill(
         &mut self,
         permit: FillPermit,
-        reply: OriginReply,
+        mut reply: OriginReply,
         times: Times,
+        base: Option<&Record>,
         asked_for_all: bool,
     ) {
         let Times { requested, received } = times;
@@ -215,14 +226,24 @@ impl Job {
         let part = self.part(reply.status, &reply.headers, length);
         // What is stored stands for the whole (RFC 9111 §3.4), so it is judged as such.
         let as_stored = if part.is_some() { StatusCode::OK } else { reply.status };
-        let response =
-            OriginResponse { status: as_stored, headers: &reply.headers, requested, received };
-        let storable = storable(&self.plan.facts, &response, &self.plan.site.cache);
+        let headers = self.without_cookies(&reply.headers);
+        let response = OriginResponse { status: as_stored, headers: &headers, requested, received };
+        let options = self.options(as_stored, &headers);
+        let storable = storable(&self.plan.facts, &response, &options);
         let storable = match storable.and_then(selectable) {
-            Ok(storable) => self.bounded(storable, &reply.headers),
+            Ok(storable) => {
+                if let Cow::Owned(headers) = headers {
+                    reply.headers = headers;
+                }
+                self.marked(storable, &reply.headers)
+            }
             Err(reason) => {
                 tracing::debug!(reason = reason.token(), "not storable");
                 let status = reply.status;
+                if let Some(base) = base.filter(|_| remembers(reason) && replaces(reply.status)) {
+                    // What is stored is not what the URL says any more (RFC 9111 §4.3.3).
+                    self.shared.cache.forget(base);
+                }
                 self.hand(reply, reason.token());
                 if is_origin_error(status) {
                     permit.erred(false);
@@ -232,7 +253,8 @@ impl Job {
                 return;
             }
         };
-        let varied = self.shared.cache.varied(&self.request(permit.sent()), &storable);
+        let varied =
+            self.shared.cache.varied(&self.request(permit.sent()), &storable, &reply.headers);
         let OriginReply { status, headers, body, .. } = reply;
         let mut stored = self.stored_fields(&headers, &storable.omitted_fields, received);
         let omitted = named(&headers, &storable.omitted_fields);
@@ -278,9 +300,10 @@ impl Job {
             tags: &record.tags,
             tags_overflow: record.tags_overflow,
         };
-        let update =
-            OriginResponse { status: loaded.head.status, headers: newer, requested, received };
-        let freshened = freshen(&self.plan.facts, &base, &update, &self.plan.site.cache);
+        let headers = &*self.without_cookies(newer);
+        let update = OriginResponse { status: loaded.head.status, headers, requested, received };
+        let options = self.options(loaded.head.status, &loaded.head.headers);
+        let freshened = freshen(&self.plan.facts, &base, &update, &options);
         let storable = match freshened.storable.and_then(selectable) {
             Ok(storable) => storable,
             Err(reason) => {
@@ -290,21 +313,22 @@ impl Job {
                 return None;
             }
         };
-        let storable = self.bounded(storable, &freshened.headers);
+        let storable = self.marked(storable, &freshened.headers);
         let headers = self.stored_fields(&freshened.headers, &storable.omitted_fields, received);
         Some((StoredHead { status: loaded.head.status, headers }, storable))
     }
 
-    /// A stated lifetime within the site's bounds, and a mark if there is something that must not
-    /// go out. (The fields themselves stay: a later 304 without them is judged by them.)
-    fn bounded(&self, mut storable: Storable, headers: &HeaderMap) -> Storable {
+    /// The site's rules for a response.
+    fn options(&self, status: StatusCode, headers: &HeaderMap) -> Cow<'_, Options> {
+        self.plan.site.options_for(self.plan.target.path(), status, headers)
+    }
+
+    /// A mark if there is something that must not go out. (The fields themselves stay: a later 304 without them is judged by them.)
+    fn marked(&self, mut storable: Storable, headers: &HeaderMap) -> Storable {
         let fresh = &mut storable.fresh;
         if !self.plan.site.keep_tags && fields::EDGE_FIELDS.iter().any(|n| headers.contains_key(n))
         {
             fresh.flags |= flag::EDGE_FIELDS;
-        }
-        if fresh.has(flag::EXPLICIT) {
-            fresh.lifetime_s = self.plan.site.bounded_s(fresh.lifetime_s);
         }
         storable
     }
@@ -325,6 +349,17 @@ impl Job {
             fields::add_via(&mut stored, http::Version::HTTP_11);
         }
         stored
+    }
+
+    /// The fields as a site that strips cookies has them judged and stored.
+    fn without_cookies<'a>(&self, headers: &'a HeaderMap) -> Cow<'a, HeaderMap> {
+        let strips = self.plan.site.cache.cookies == CookieRule::Strip;
+        if !strips || !headers.contains_key(SET_COOKIE) {
+            return Cow::Borrowed(headers);
+        }
+        let mut headers = headers.clone();
+        headers.remove(SET_COOKIE);
+        Cow::Owned(headers)
     }
 
     pub(super) fn request(&self, arrival: selvedge_cache::invalidate::Watermark) -> Request<'_> {
@@ -366,6 +401,11 @@ impl Job {
 fn selectable(storable: Storable) -> Result<Storable, NotStorable> {
     let ours = |name: &http::HeaderName| outbound::WRITTEN_PER_CLIENT.contains(&name.as_str());
     if storable.vary.0.iter().any(ours) { Err(NotStorable::VaryStar) } else { Ok(storable) }
+}
+
+/// Whether an answer speaks of what the URL stands for now, not of this request or the moment.
+fn replaces(status: StatusCode) -> bool {
+    status.is_success() || status.is_redirection() || matches!(status.as_u16(), 404 | 410)
 }
 
 /// Moves a body into the cache.

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, IF_RANGE, RANGE};
 use http::{HeaderMap, StatusCode};
-use selvedge_cache::cache::Loaded;
+use selvedge_cache::cache::Offer;
 use selvedge_cache::directory::Record;
 use selvedge_cache::fill::{Content, FillHead, FillPermit, PartHead, Waiter};
 use selvedge_cache::range::{
@@ -20,9 +20,6 @@ use super::{Exchange, Reply};
 use crate::origin::OriginReply;
 use crate::respond::Body;
 use crate::respond::conditional::Shape;
-
-/// What is stored, loaded.
-pub(super) type Held = (Box<Record>, Loaded);
 
 /// What the origin is asked for.
 pub(super) enum Ask {
@@ -56,28 +53,29 @@ impl Ask {
 }
 
 impl Job {
-    /// What to ask for when something is stored, and what is stored if the answer may be used with
+    /// How the bytes are asked for, and what is stored of the rest if the answer may be used with
     /// it.
-    pub(super) fn ask_with(
+    pub(super) async fn ask_for(
         &self,
-        asked: Option<RangeSpec>,
-        base: Option<Held>,
-    ) -> (Option<Held>, Ask) {
-        let Some(RangeSpec::From { first, last: Some(last) }) = asked else {
-            return (base, Ask::All);
-        };
-        let Some((record, loaded)) = base else { return (None, Ask::All) };
+        asked: RangeSpec,
+        base: Option<Record>,
+    ) -> (Vec<Offer>, Ask) {
+        let Some(record) = base else { return (Vec::new(), Ask::Range(asked)) };
         let cache = &self.shared.cache;
+        let Some(loaded) = cache.load(&record).await else { return (Vec::new(), Ask::All) };
         let pieces = record.parts.iter().flat_map(|parts| parts.pieces());
         if pieces.copied().any(|piece| cache.reader(piece).is_none()) {
             // Some went since the lookup: what would be combined is not all there.
             cache.shrink(&record, &loaded.head.headers);
-            return (None, Ask::All);
+            return (Vec::new(), Ask::All);
         }
+        let RangeSpec::From { first, last: Some(last) } = asked else {
+            return (Vec::new(), Ask::All);
+        };
         let stored = Representation::of(&loaded.head.headers, record.length);
         match stored.and_then(|stored| stored.missing(ByteRange { first, last })) {
-            Some(missing) => (Some((record, loaded)), Ask::Rest(missing)),
-            None => (None, Ask::All),
+            Some(missing) => (vec![Offer { record, loaded }], Ask::Rest(missing)),
+            None => (Vec::new(), Ask::All),
         }
     }
 
@@ -86,7 +84,7 @@ impl Job {
     pub(super) async fn add(
         &self,
         permit: FillPermit,
-        (record, loaded): &Held,
+        Offer { record, loaded }: &Offer,
         reply: OriginReply,
         range: ByteRange,
         times: Times,
@@ -103,9 +101,9 @@ impl Job {
         let Some((merged, storable)) = self.merged(record, loaded, &headers, times) else {
             return Some(permit);
         };
-        let varied = self.shared.cache.varied(&request, &storable);
+        let varied = self.shared.cache.varied(&request, &storable, &merged.headers);
         let received = Received { range, length: record.length, as_sent };
-        let content = Content::Part(received, Some(record.clone()));
+        let content = Content::Part(received, Some(Box::new(record.clone())));
         let head = (merged.headers, HeaderMap::new());
         if let Ok(writer) = permit.storable(merged.status, head, content, storable, varied) {
             pump(writer, body).await;
