@@ -415,7 +415,8 @@ impl Exchange {
     /// Starts a validation in the background, unless one is under way.
     fn refresh(&self, found: &Found) {
         if let Some(permit) = self.shared.cache.enter_background(&self.request(), found) {
-            let job = fetch::Job::new(self, found.record.clone().map(Box::new), None);
+            // A fetch asks with GET, whatever method found the response stale.
+            let job = fetch::Job::new(self, found.record.clone().map(Box::new), None).for_get();
             tokio::task::spawn_local(job.run(permit));
         }
     }
