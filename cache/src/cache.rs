@@ -9,23 +9,24 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 use crate::budget::{Budget, Class};
-use crate::directory::{Directory, Record, Varied};
+use crate::directory::{Directory, Record};
 use crate::fill::{FillPermit, Fills, HitForMiss, Waiter};
 use crate::head::{self, StoredHead};
 use crate::invalidate::{
     Live, Local, LocalMark, PurgeState, Scope, ScopeHash, TargetScopes, Watermark,
 };
-use crate::policy::{self, Cause, Fresh, Judgement, Options, RequestFacts, Storable, flag};
+use crate::policy::{self, Cause, Fresh, Judgement, Options, RequestFacts, flag};
 use crate::store::{CHUNK_BYTES, Health, Part, Presence, Store, StoreKey, Tier};
-use crate::variant;
 use crate::{CacheKey, Clock, Millis};
 
 mod explain;
 mod freshen;
 mod join;
+mod select;
 
 pub use explain::{Compared, Explanation, Place, VariantView, WayOn};
 pub use join::Admission;
+pub use select::{OTHERS_OFFERED_MAX, Offer};
 
 /// The cache. Shared by all cores; every method is short and holds no lock across an await.
 pub struct Cache {
@@ -140,27 +141,7 @@ impl Cache {
 
     /// The lookup itself, with everything that it found out; what it gives leads to a [`Found`].
     fn examine(&self, request: &Request<'_>, now: Millis) -> Examined {
-        let mut selected = 0;
-        // Variants mostly vary on the same fields: those, which a client may make long, are
-        // hashed once for all of them.
-        let mut hashed: Option<(Arc<Varied>, [u8; 32])> = None;
-        let record = self.directory.find(request.key, |record| {
-            let Some(varied) = &record.varied else { return true };
-            if let Some((known, hash)) = &hashed
-                && known.vary == varied.vary
-            {
-                return *hash == varied.selected;
-            }
-            let hash = variant::selected_hash(request.key, &varied.vary, request.headers);
-            if selected == 0 {
-                selected = fold(&hash);
-            }
-            let fits = hash == varied.selected;
-            if !fits {
-                hashed = Some((Arc::clone(varied), hash));
-            }
-            fits
-        });
+        let (record, selected) = self.select(request);
         let in_force = self.live.position();
         let purges = record.as_ref().map(|record| self.purges(record, &request.target));
         if let (Some(record), Some(purges)) = (&record, &purges)
@@ -292,15 +273,6 @@ impl Cache {
             request.options,
         )
     }
-
-    /// What a response varies on, bound to the request that was sent.
-    pub fn varied(&self, request: &Request<'_>, storable: &Storable) -> Option<Arc<Varied>> {
-        (!storable.vary.is_empty()).then(|| {
-            let vary = storable.vary.clone();
-            let selected = variant::selected_hash(request.key, &vary, request.headers);
-            Arc::new(Varied { vary, selected })
-        })
-    }
 }
 
 /// What a lookup found out.
@@ -339,8 +311,4 @@ fn take_apart(record: &Record, block: &Bytes, tier: Tier) -> Option<Loaded> {
     let (head, inline) = head::decode_again(block)?;
     let whole = !record.inline || inline.len() as u64 == record.length;
     whole.then_some(Loaded { head, inline, tier })
-}
-
-fn fold(hash: &[u8; 32]) -> u64 {
-    u64::from_le_bytes(hash[..8].try_into().expect("32 bytes")) | 1
 }

@@ -18,6 +18,7 @@ mod freshness;
 mod methods;
 mod ranges;
 mod regressions;
+mod site_rules;
 mod storing;
 mod validation;
 mod variants;

@@ -43,7 +43,7 @@ pub(super) fn record(seed: u64, head: u64) -> Record {
 
 fn varied(seed: u64, head: u64, selected: u8) -> Record {
     let vary = Vary(Box::new([http::header::ACCEPT]));
-    let varied = Some(Arc::new(Varied { vary, selected: [selected; 32] }));
+    let varied = Some(Arc::new(Varied { vary, selected: [selected; 32], language: None }));
     Record { varied, ..record(seed, head) }
 }
 

@@ -6,19 +6,21 @@
 //! fill, freshens what is stored, or — if it may not be stored — is handed to the one client
 //! that started the fetch.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use http::header::SET_COOKIE;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use selvedge_cache::cache::{Loaded, Request};
+use selvedge_cache::cache::{Loaded, Offer, Request};
 use selvedge_cache::directory::Record;
 use selvedge_cache::fill::{FailureCode, FillPermit};
 use selvedge_cache::head::StoredHead;
 use selvedge_cache::policy::freshen::{Base, freshen};
 use selvedge_cache::policy::storable::storable;
 use selvedge_cache::policy::validation::{Conditional, ValidationReply, read_reply};
-use selvedge_cache::policy::{NotStorable, OriginResponse, Storable, flag};
+use selvedge_cache::policy::{CookieRule, NotStorable, Options, OriginResponse, Storable, flag};
 use tokio::sync::{mpsc, oneshot};
 
 use super::post::{Times, as_get};
@@ -105,39 +107,42 @@ impl Job {
 
     /// Stores a response that is here already, and settles the permit.
     pub(super) async fn keep(mut self, permit: FillPermit, reply: OriginReply, times: Times) {
-        self.fill(permit, reply, times).await;
+        self.fill(permit, reply, times, None).await;
     }
 
     /// Fetches and settles the permit, whatever happens.
     pub(super) async fn run(mut self, permit: FillPermit) {
-        let base = match self.base.take() {
-            Some(record) => {
-                let loaded = self.shared.cache.load(&record).await;
-                loaded.map(|loaded| (record, loaded))
-            }
-            None => None,
-        };
-        if let Some(permit) = self.attempt(permit, base).await {
-            // The base cannot be used after all: ask once more, without it.
-            self.attempt(permit, None).await;
+        let base = self.base.take().map(|record| *record);
+        let fitting = base.as_ref().map(|record| record.head);
+        let request = self.request(permit.sent());
+        let mut offers = self.shared.cache.offers(&request, base).await;
+        // Others than what fits stand in for nothing.
+        let fits = offers.first().is_some_and(|first| fitting == Some(first.record.head));
+        if let Some(permit) = self.attempt(permit, &offers, fits).await {
+            // What is stored cannot be used after all: ask once more, without it.
+            offers.clear();
+            self.attempt(permit, &offers, false).await;
         }
     }
 
-    /// One request to the origin. Gives the permit back if it must be repeated without a base.
+    /// One request to the origin about what is stored, of which the first may fit the request as it
+    /// is. Gives the permit back if it must be repeated without.
     async fn attempt(
         &mut self,
         mut permit: FillPermit,
-        base: Option<(Box<Record>, Loaded)>,
+        offers: &[Offer],
+        fits: bool,
     ) -> Option<FillPermit> {
         let (host, mut headers) = self.outgoing.clone();
-        let offered: Vec<&HeaderMap> = base.iter().map(|(_, l)| &l.head.headers).collect();
+        let offered: Vec<&HeaderMap> = offers.iter().map(|o| &o.loaded.head.headers).collect();
         let conditional = Conditional::from_stored(&offered);
         conditional.apply(&mut headers);
         let requested = self.shared.cache.clock.now();
         let sent = permit.sending();
         let pool = Arc::clone(self.world.pool(&self.plan.site));
-        let has_fallback = base.as_ref().is_some_and(|(record, _)| {
-            self.shared.cache.stale_on_error(&self.request(sent), record)
+        let base = if fits { offers.first() } else { None };
+        let has_fallback = base.is_some_and(|base| {
+            self.shared.cache.stale_on_error(&self.request(sent), &base.record)
         });
         let request = outbound::request(
             (&self.plan, &pool),
@@ -165,34 +170,52 @@ impl Job {
         let times = Times { requested, received: self.shared.cache.clock.now() };
         self.tell_origin(Some(&reply.origin));
         self.filter(&mut reply);
-        match (read_reply(reply.status, &reply.headers, &conditional, &offered), &base) {
-            (ValidationReply::NotModified { .. }, Some((record, loaded))) => {
+        match read_reply(reply.status, &reply.headers, &conditional, &offered) {
+            ValidationReply::NotModified { base } => {
+                let Offer { record, loaded } = &offers[base];
                 match self.freshen(record, loaded, &reply.headers, times, sent) {
                     Some(fresh) => permit.validated(fresh),
                     // A hard purge took the base meanwhile, or it may not be stored any more.
                     None => return Some(permit),
                 }
             }
-            (ValidationReply::Contradiction, _) if !conditional.is_empty() => return Some(permit),
-            (ValidationReply::ServerError, Some(_)) => {
+            ValidationReply::Contradiction if !conditional.is_empty() => return Some(permit),
+            ValidationReply::ServerError if base.is_some() => {
                 self.hand(reply, ORIGIN_ERROR);
                 permit.erred(true);
             }
-            _ => self.fill(permit, reply, times).await,
+            _ => self.fill(permit, reply, times, base.map(|base| &base.record)).await,
         }
         None
     }
 
-    async fn fill(&mut self, permit: FillPermit, reply: OriginReply, times: Times) {
+    async fn fill(
+        &mut self,
+        permit: FillPermit,
+        mut reply: OriginReply,
+        times: Times,
+        base: Option<&Record>,
+    ) {
         let Times { requested, received } = times;
+        let headers = self.without_cookies(&reply.headers);
         let response =
-            OriginResponse { status: reply.status, headers: &reply.headers, requested, received };
-        let storable = storable(&self.plan.facts, &response, &self.plan.site.cache);
+            OriginResponse { status: reply.status, headers: &headers, requested, received };
+        let options = self.options(reply.status, &headers);
+        let storable = storable(&self.plan.facts, &response, &options);
         let storable = match storable.and_then(selectable) {
-            Ok(storable) => self.bounded(storable, &reply.headers),
+            Ok(storable) => {
+                if let Cow::Owned(headers) = headers {
+                    reply.headers = headers;
+                }
+                self.marked(storable, &reply.headers)
+            }
             Err(reason) => {
                 tracing::debug!(reason = reason.token(), "not storable");
                 let erred = is_origin_error(reply.status);
+                if let Some(base) = base.filter(|_| remembers(reason) && replaces(reply.status)) {
+                    // What is stored is not what the URL says any more (RFC 9111 §4.3.3).
+                    self.shared.cache.forget(base);
+                }
                 self.hand(reply, reason.token());
                 if erred {
                     permit.erred(false);
@@ -202,7 +225,8 @@ impl Job {
                 return;
             }
         };
-        let varied = self.shared.cache.varied(&self.request(permit.sent()), &storable);
+        let varied =
+            self.shared.cache.varied(&self.request(permit.sent()), &storable, &reply.headers);
         let OriginReply { status, headers, body, .. } = reply;
         let length = http_body::Body::size_hint(&body).exact();
         let stored = self.stored_fields(&headers, &storable.omitted_fields, received);
@@ -242,9 +266,10 @@ impl Job {
             tags: &record.tags,
             tags_overflow: record.tags_overflow,
         };
-        let update =
-            OriginResponse { status: loaded.head.status, headers: confirmed, requested, received };
-        let freshened = freshen(&self.plan.facts, &base, &update, &self.plan.site.cache);
+        let headers = &*self.without_cookies(confirmed);
+        let update = OriginResponse { status: loaded.head.status, headers, requested, received };
+        let options = self.options(loaded.head.status, &loaded.head.headers);
+        let freshened = freshen(&self.plan.facts, &base, &update, &options);
         let storable = match freshened.storable.and_then(selectable) {
             Ok(storable) => storable,
             Err(reason) => {
@@ -254,23 +279,24 @@ impl Job {
                 return None;
             }
         };
-        let storable = self.bounded(storable, &freshened.headers);
+        let storable = self.marked(storable, &freshened.headers);
         let headers = self.stored_fields(&freshened.headers, &storable.omitted_fields, received);
         let merged = StoredHead { status: loaded.head.status, headers };
         let request = self.request(sent);
         self.shared.cache.freshen(&request, record, &loaded.inline, &merged, storable, sent)
     }
 
-    /// A stated lifetime within the site's bounds, and a mark if there is something that must not
-    /// go out. (The fields themselves stay: a later 304 without them is judged by them.)
-    fn bounded(&self, mut storable: Storable, headers: &HeaderMap) -> Storable {
+    /// The site's rules for a response.
+    fn options(&self, status: StatusCode, headers: &HeaderMap) -> Cow<'_, Options> {
+        self.plan.site.options_for(self.plan.target.path(), status, headers)
+    }
+
+    /// A mark if there is something that must not go out. (The fields themselves stay: a later 304 without them is judged by them.)
+    fn marked(&self, mut storable: Storable, headers: &HeaderMap) -> Storable {
         let fresh = &mut storable.fresh;
         if !self.plan.site.keep_tags && fields::EDGE_FIELDS.iter().any(|n| headers.contains_key(n))
         {
             fresh.flags |= flag::EDGE_FIELDS;
-        }
-        if fresh.has(flag::EXPLICIT) {
-            fresh.lifetime_s = self.plan.site.bounded_s(fresh.lifetime_s);
         }
         storable
     }
@@ -291,6 +317,17 @@ impl Job {
             fields::add_via(&mut stored, http::Version::HTTP_11);
         }
         stored
+    }
+
+    /// The fields as a site that strips cookies has them judged and stored.
+    fn without_cookies<'a>(&self, headers: &'a HeaderMap) -> Cow<'a, HeaderMap> {
+        let strips = self.plan.site.cache.cookies == CookieRule::Strip;
+        if !strips || !headers.contains_key(SET_COOKIE) {
+            return Cow::Borrowed(headers);
+        }
+        let mut headers = headers.clone();
+        headers.remove(SET_COOKIE);
+        Cow::Owned(headers)
     }
 
     fn request(&self, arrival: selvedge_cache::invalidate::Watermark) -> Request<'_> {
@@ -332,6 +369,11 @@ impl Job {
 fn selectable(storable: Storable) -> Result<Storable, NotStorable> {
     let ours = |name: &http::HeaderName| outbound::WRITTEN_PER_CLIENT.contains(&name.as_str());
     if storable.vary.0.iter().any(ours) { Err(NotStorable::VaryStar) } else { Ok(storable) }
+}
+
+/// Whether an answer speaks of what the URL stands for now, not of this request or the moment.
+fn replaces(status: StatusCode) -> bool {
+    status.is_success() || status.is_redirection() || matches!(status.as_u16(), 404 | 410)
 }
 
 /// Reasons that speak of the URL; the others speak of this one request.

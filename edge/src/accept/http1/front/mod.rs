@@ -80,3 +80,6 @@ impl<H: Handler> Front<H> {
         Some(Ready { content, body })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -345,3 +345,25 @@ fn old_clients_may_keep_the_connection() {
         assert!(client.rest().await.contains("connection: close\r\n"));
     });
 }
+
+#[test]
+fn a_slow_client_gets_whole_answers_in_order() {
+    story(async || {
+        let handler = async |received: Received, desk: Desk| {
+            let path = received.head.uri.path().to_owned();
+            desk.whole(&(path + ":" + &"x".repeat(10_000) + "."))
+        };
+        let mut client = Client::with_pipe(64, Http1Config::default(), handler);
+        for path in ["/a", "/b", "/c"] {
+            client.send(&format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")).await;
+            client.settle().await;
+        }
+        for path in ["/a", "/b", "/c"] {
+            let answer = client.until("x.").await;
+            let whole = format!("\r\n\r\n{path}:{}.", "x".repeat(10_000));
+            assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with(&whole), "{answer}");
+        }
+        client.settle().await;
+        assert_eq!(client.desk.deliveries(), [Delivery::Complete; 3]);
+    });
+}
