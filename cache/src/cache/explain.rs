@@ -60,7 +60,7 @@ pub struct VariantView {
     /// Whether it fits the request.
     pub fits: bool,
     /// The selecting fields and what the request says in them, normalised; `None`: not there.
-    pub selecting: Vec<(http::HeaderName, Option<Vec<u8>>)>,
+    pub selecting: Vec<(http::HeaderName, Option<String>)>,
     /// When it was received.
     pub received: Millis,
     /// Its status.
@@ -250,9 +250,8 @@ impl Cache {
     }
 }
 
-fn selecting(name: &http::HeaderName, request: &HeaderMap) -> (http::HeaderName, Option<Vec<u8>>) {
+fn selecting(name: &http::HeaderName, request: &HeaderMap) -> (http::HeaderName, Option<String>) {
     let mut value = normalize::Buffer::new();
     let present = normalize::selecting_value(name, request, &mut value);
-    // The first byte says how it was read: part of the hash, nothing for people.
-    (name.clone(), present.then(|| value[1..].to_vec()))
+    (name.clone(), present.then(|| normalize::readable(&value)))
 }

@@ -241,7 +241,7 @@ impl World {
             Err(_) => return permit.not_storable(),
         };
         let request = request(&KEY, &facts, &headers, &self.options, watermark);
-        let varied = self.cache.varied(&request, &storable);
+        let varied = self.cache.varied(&request, &storable, &fields);
         let length = self.origin.length;
         let declared = self.origin.length_lie.map(|lie| length.saturating_add_signed(lie as isize));
         let declared = declared.map(|declared| declared as u64);
