@@ -91,6 +91,8 @@ causes! {
     Version: Client, HTTP_VERSION_NOT_SUPPORTED, "http_request_error", "version", "This HTTP version is not supported.";
     /// An expectation other than 100-continue.
     Expectation: Client, EXPECTATION_FAILED, "http_request_error", "expectation", "This expectation cannot be met.";
+    /// The request was here before (RFC 8586).
+    Loop: Client, LOOP_DETECTED, "proxy_loop_detected", "loop", "This request has come through this node before.";
     /// A filter or rule refused the request.
     Refused: Client, FORBIDDEN, "http_request_denied", "refused", "The request was refused by a rule of this site.";
     /// `only-if-cached` and nothing usable is stored.

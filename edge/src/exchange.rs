@@ -50,6 +50,7 @@ mod filtering;
 mod outbound;
 mod pass;
 mod purge;
+mod sticky;
 mod upload;
 
 pub use close::Closing;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use selvedge_cache::policy::Options;
 
-use super::KeyRules;
+use super::{Affinity, KeyRules};
 use crate::filter::Filters;
 use crate::journal::SiteIndex;
 
@@ -29,6 +29,10 @@ pub struct Site {
     pub key: KeyRules,
     /// `Host` towards the origin; `None` passes the client's on.
     pub origin_host: Option<String>,
+    /// What requests are told apart by, where origins are chosen by hash.
+    pub affinity: Option<Affinity>,
+    /// The cookie that binds a client to an origin.
+    pub sticky: Option<String>,
     /// Who may send `PURGE`; nobody if empty.
     pub purge_from: Vec<IpNet>,
     /// `PURGE` over Unix sockets is allowed.
@@ -111,6 +115,8 @@ mod tests {
             ttl_max_s: None,
             key: KeyRules::Exact,
             origin_host: None,
+            affinity: None,
+            sticky: None,
             purge_from: Vec::new(),
             purge_from_unix: false,
             keep_tags: false,

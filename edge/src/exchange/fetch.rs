@@ -44,6 +44,8 @@ pub(super) struct Job {
     /// Host and fields for the origin.
     outgoing: (HeaderValue, HeaderMap),
     context: Context,
+    /// Which origin it goes to, where that is chosen by hash.
+    affinity: Option<u64>,
     base: Option<Box<Record>>,
     leader: Option<Leader>,
 }
@@ -69,7 +71,7 @@ impl Job {
         base: Option<Box<Record>>,
         leader: Option<Leader>,
     ) -> Self {
-        let mut outgoing = outbound::fields(&exchange.admitted);
+        let mut outgoing = outbound::fields(&exchange.admitted, &exchange.world.admission.cdn_loop);
         outbound::whole_and_unconditional(&mut outgoing);
         Self {
             shared: Arc::clone(&exchange.shared),
@@ -80,6 +82,7 @@ impl Job {
             headers: exchange.admitted.headers.clone(),
             outgoing: (outbound::host(&exchange.plan, &exchange.admitted), outgoing),
             context: outbound::context(&exchange.context),
+            affinity: exchange.affinity(),
             base,
             leader,
         }
@@ -123,7 +126,7 @@ impl Job {
             Outbound::Empty,
             &mut self.context,
         );
-        let request = OutboundRequest { has_fallback, ..request };
+        let request = OutboundRequest { has_fallback, affinity: self.affinity, ..request };
         let interim = self.leader.as_ref().map(|leader| leader.interim.clone());
         let relay = |status, headers| {
             // Who is slow to take them, or gone, misses some: they are hints.

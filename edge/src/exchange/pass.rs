@@ -11,13 +11,13 @@ use selvedge_cache::invalidate::TargetScopes;
 use selvedge_cache::policy;
 
 use super::upload::Upload;
-use super::{Exchange, Reply, outbound};
+use super::{Exchange, Reply, outbound, sticky};
 use crate::accept::RequestBody;
 use crate::admit;
 use crate::error::{Error, Stage};
 use crate::filter::ResponseHead;
 use crate::journal::CacheOutcome;
-use crate::origin::{OriginReply, Outbound};
+use crate::origin::{OriginReply, Outbound, OutboundRequest};
 use crate::respond::cache_status::Provenance;
 
 /// A failure, and what is stored that might stand in for it.
@@ -33,10 +33,13 @@ impl Exchange {
         let request = outbound::request(
             (&self.plan, &pool),
             (self.admitted.method.clone(), outbound::host(&self.plan, &self.admitted)),
-            outbound::fields(&self.admitted),
+            outbound::fields(&self.admitted, &self.world.admission.cdn_loop),
             body,
             &mut self.context,
         );
+        let mut request = OutboundRequest { affinity: self.affinity(), ..request };
+        let bound = sticky::bound(&self.plan.site, &self.admitted, &pool);
+        request.preferred = request.preferred.or(bound);
         let interim = &mut self.admitted.interim;
         let sent = self
             .worker
@@ -51,6 +54,7 @@ impl Exchange {
                     filter.origin_response(&mut self.context, &mut head);
                 }
                 self.invalidate(Some(&reply));
+                sticky::bind(&self.plan.site, &self.admitted, &mut reply);
                 self.journal().origin = Some(reply.origin.clone());
                 let provenance = Provenance {
                     forward: Some(self.forward),
@@ -81,6 +85,11 @@ impl Exchange {
             ..Provenance::default()
         };
         self.passing_shaped(reply, &provenance)
+    }
+
+    /// What the request is told apart by, where origins are chosen by hash.
+    pub(super) fn affinity(&self) -> Option<u64> {
+        self.plan.site.affinity.as_ref()?.of(&self.plan.key, &self.admitted)
     }
 
     fn outbound_body(&mut self, body: RequestBody) -> Outbound {

@@ -176,6 +176,7 @@ impl Node {
         };
 
         let world = Arc::new(build::world(&config, None, &filters, &telemetry)?);
+        world.watch();
         let rules = Arc::new(WorldRules(Arc::clone(&world)));
         let Storage { cache, ledger, tiered } =
             storage::open(&config, disk.handle(), rules.clone())

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::address::OriginAddress;
+use super::balance::BalanceConfig;
+use super::health::check::CheckConfig;
 use super::health::passive::PassiveConfig;
 use super::retry::RetryConfig;
 
@@ -32,8 +34,12 @@ pub struct PoolConfig {
     pub limits: OriginLimits,
     /// What may be sent twice.
     pub retry: RetryConfig,
+    /// Which origin an attempt goes to.
+    pub balance: BalanceConfig,
     /// When an origin is left alone for a while.
     pub health: PassiveConfig,
+    /// How origins are asked whether they are well; `None`: not at all.
+    pub check: Option<CheckConfig>,
     /// Whom `https://` origins must be vouched for by.
     pub trust: Trust,
     /// The Host that every origin is sent, whatever the client said (`origin_host`).
@@ -49,7 +55,9 @@ impl PoolConfig {
             deadlines: OriginDeadlines::default(),
             limits: OriginLimits::default(),
             retry: RetryConfig::default(),
+            balance: BalanceConfig::default(),
             health: PassiveConfig::default(),
+            check: None,
             trust: Trust::default(),
             host: None,
         }
@@ -63,11 +71,15 @@ pub struct OriginConfig {
     pub address: OriginAddress,
     /// The name its certificate must carry and that SNI asks for, if it is not the address's.
     pub tls_name: Option<String>,
+    /// Share of its tier's load, relative to the others; at least 1.
+    pub weight: u32,
+    /// 0 is asked first; the next ones take what the ones before cannot carry.
+    pub tier: u8,
 }
 
 impl From<OriginAddress> for OriginConfig {
     fn from(address: OriginAddress) -> Self {
-        Self { address, tls_name: None }
+        Self { address, tls_name: None, weight: 1, tier: 0 }
     }
 }
 

@@ -35,8 +35,11 @@ pub mod send;
 mod tests;
 
 pub use address::{AddressError, Flaw, OriginAddress};
+pub use balance::BalanceConfig;
 pub use config::{OriginConfig, OriginDeadlines, OriginLimits, PoolConfig, Trust};
+pub use health::check::CheckConfig;
 pub use health::passive::PassiveConfig;
+pub use health::{Event, Rule};
 pub use observe::{OriginName, OriginObserver, OriginOutcome, OriginStatus, Unobserved};
 pub use pool::body::OriginBody;
 pub use pool::upload::Outbound;

@@ -5,6 +5,7 @@
 
 use http::StatusCode;
 
+use super::health::{Event, Rule};
 use crate::error::Cause;
 
 /// How one attempt at an origin ended: the `outcome` label.
@@ -100,9 +101,9 @@ pub trait OriginObserver: Send + Sync {
         let _ = (origin, outcome);
     }
 
-    /// An origin was ejected or recovered.
-    fn health_changed(&self, origin: OriginName<'_>, healthy: bool) {
-        let _ = (origin, healthy);
+    /// Something happened to the health of an origin.
+    fn health_changed(&self, origin: OriginName<'_>, event: &Event) {
+        let _ = (origin, event);
     }
 
     /// A connection was made (not reused).
@@ -138,8 +139,14 @@ impl OriginObserver for Unobserved {}
 pub struct OriginStatus {
     /// Its address as people write it.
     pub name: std::sync::Arc<str>,
-    /// It is not ejected.
+    /// It may be chosen.
     pub healthy: bool,
+    /// What the operator says.
+    pub rule: Rule,
+    /// The last event of its health, and how many milliseconds ago it was.
+    pub last: Option<(u64, Event)>,
+    /// Recent time to a response head, in microseconds; 0 when nothing is known.
+    pub latency_us: u64,
     /// Requests it has in hand, over all cores.
     pub in_flight: usize,
     /// Requests that wait for a place, over all cores.

@@ -17,6 +17,7 @@ use super::config::wait;
 use super::observe::OriginOutcome;
 use super::pool::body::{Lease, OriginBody};
 use super::pool::http1::{Broken, Connection};
+use super::pool::pick::Wish;
 use super::pool::reuse::{IdleSet, ReuseKey};
 use super::pool::upload::{Outbound, Upload};
 use super::pool::{Attempt, Pool, connect, head};
@@ -74,6 +75,7 @@ impl Connections {
     ) -> Result<OriginReply, OriginFailure> {
         let started = Instant::now();
         let (mut preferred, has_fallback) = (request.preferred, request.has_fallback);
+        let affinity = request.affinity;
         let (template, mut content) = request.into_template();
         if template.method == http::Method::CONNECT {
             return Err(OriginFailure::unsent(Cause::Method.into()));
@@ -84,8 +86,9 @@ impl Connections {
         let mut last = None;
         loop {
             let may_risk = idempotent && content.as_ref().is_some_and(Outbound::is_empty);
-            let Some((index, trial)) = pool.pick(&tried, may_risk, preferred.take(), has_fallback)
-            else {
+            let preferred = preferred.take();
+            let wish = Wish { tried: &tried, may_risk, preferred, has_fallback, affinity };
+            let Some((index, trial)) = pool.pick(wish) else {
                 return Err(last.unwrap_or_else(|| OriginFailure::unsent(Cause::NoOrigin.into())));
             };
             tried.push(index);
@@ -184,7 +187,7 @@ impl Connections {
             return Err(Box::new(Tripped { broken, reused, attempt }));
         }
         let outcome = OriginOutcome::of_status(parts.status);
-        attempt.answered(outcome);
+        attempt.answered(outcome, sent_at.elapsed());
         let whole_by = sent_at + wait(config.deadlines.whole_ms);
         let home = self.clone();
         let lease = Lease { connection, attempt, home, upload: progress, outcome };

@@ -12,7 +12,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use http::HeaderValue;
 use rustls::ClientConfig;
@@ -22,25 +22,28 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
 use super::address::{OriginAddress, OriginHost};
-use super::balance::{Balance, Candidate, Candidates, RoundRobin, Standing};
+use super::balance::{Member, PeakEwma, Standing};
 use super::config::{OriginConfig, PoolConfig, wait};
-use super::health::Health;
+use super::health::{Event, Health, Rule};
 use super::observe::{OriginName, OriginObserver, OriginStatus};
 use super::resolve::{Lookup, Resolver, SystemLookup};
 use crate::error::{Cause, Error};
 
 pub mod attempt;
 pub mod body;
+pub mod checks;
 pub mod connect;
 pub mod head;
 pub mod http1;
 pub mod interim;
 pub mod meter;
+pub mod pick;
 pub mod reuse;
 pub mod tls;
 pub mod upload;
 
 pub use attempt::Attempt;
+use pick::Picker;
 
 /// Most requests that a pool can give to one origin at once.
 const IN_FLIGHT_CEILING: usize = 1 << 20;
@@ -64,11 +67,13 @@ pub struct Pool {
     id: u64,
     config: PoolConfig,
     origins: Vec<Origin>,
-    balance: Box<dyn Balance>,
+    picker: Picker,
     observer: Arc<dyn OriginObserver>,
     tls: Option<Arc<ClientConfig>>,
     epoch: Instant,
     entropy: AtomicU64,
+    /// Somebody runs the checks of this pool.
+    is_watched: AtomicBool,
 }
 
 /// One origin as all cores know it.
@@ -79,6 +84,8 @@ pub struct Origin {
     /// The Host it is sent; `None`: what the client said.
     pub(super) host: Option<HeaderValue>,
     pub(super) health: Health,
+    /// Recent time to a response head.
+    pub(super) latency: PeakEwma,
     pub(super) resolver: Option<Arc<Resolver>>,
     pub(super) server_name: Option<ServerName<'static>>,
     /// Open connections, over all cores; each connection's task holds one count.
@@ -89,7 +96,7 @@ pub struct Origin {
 }
 
 impl Pool {
-    /// A pool that balances in turn and asks the system for addresses.
+    /// A pool that asks the system for addresses.
     pub fn new(
         config: PoolConfig,
         observer: Arc<dyn OriginObserver>,
@@ -112,21 +119,54 @@ impl Pool {
         };
         let make = |origin: &OriginConfig| Origin::new(origin.clone(), &config, &lookup);
         let origins = config.origins.iter().map(make).collect::<Result<_, _>>()?;
-        Ok(Arc::new(Self {
+        let pool = Arc::new(Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             config,
             origins,
-            balance: Box::<RoundRobin>::default(),
+            picker: Picker::new(),
             observer,
             tls,
             epoch: Instant::now(),
             entropy: AtomicU64::new(RandomState::new().hash_one(())),
-        }))
+            is_watched: AtomicBool::new(false),
+        });
+        pool.refresh();
+        Ok(pool)
     }
 
     /// What it was told. Equal configurations mean the same pool.
     pub fn config(&self) -> &PoolConfig {
         &self.config
+    }
+
+    /// Takes over what another pool knows of the same origins: health and what the operator said.
+    /// For a reload that changes something else.
+    pub fn inherit(&self, old: &Self) {
+        for origin in &self.origins {
+            let same = |other: &&Origin| other.config.address == origin.config.address;
+            if let Some(known) = old.origins.iter().find(same) {
+                origin.health.inherit(&known.health);
+            }
+        }
+        self.refresh();
+    }
+
+    /// The operator says what is to become of an origin. `None` when the pool has none of that
+    /// name, else whether anything changed.
+    pub fn rule(&self, origin: &str, rule: Rule) -> Option<bool> {
+        let index = self.origins.iter().position(|known| &*known.name == origin)?;
+        let event = self.origins[index].health.ruled(rule, self.now());
+        let changed = event.is_some();
+        self.tell(index, event);
+        Some(changed)
+    }
+
+    /// Passes an event on, and chooses anew among whom it left.
+    pub(super) fn tell(&self, index: usize, event: Option<Event>) {
+        if let Some(event) = event {
+            self.refresh();
+            self.observer.health_changed(self.name_of(index), &event);
+        }
     }
 
     /// Number of the pool in this process; connections are kept under it.
@@ -138,6 +178,11 @@ impl Pool {
     pub fn origins(&self) -> Vec<OriginStatus> {
         let now = self.now();
         self.origins.iter().map(|origin| origin.status(now)).collect()
+    }
+
+    /// What its origins are called, in the order of the configuration.
+    pub fn names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.origins.iter().map(|origin| &origin.name)
     }
 
     pub(super) fn origin(&self, index: usize) -> &Origin {
@@ -168,50 +213,6 @@ impl Pool {
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         z ^ (z >> 31)
     }
-
-    /// Chooses an origin that this request has not tried; `true` beside it: as its trial.
-    /// A `preferred` origin is taken if it is well. A request that `has_fallback` is given none
-    /// that is left alone.
-    pub(super) fn pick(
-        &self,
-        tried: &[usize],
-        may_risk: bool,
-        preferred: Option<usize>,
-        has_fallback: bool,
-    ) -> Option<(usize, bool)> {
-        let now = self.now();
-        if let Some(index) = preferred.filter(|index| !tried.contains(index))
-            && let Some(origin) = self.origins.get(index)
-            && origin.health.standing(now) == Standing::Healthy
-        {
-            return Some((index, false));
-        }
-        let mut candidates: Candidates = self
-            .origins
-            .iter()
-            .enumerate()
-            .map(|(index, origin)| Candidate {
-                index,
-                standing: origin.health.standing(now),
-                in_flight: origin.in_flight(),
-                tried: tried.contains(&index),
-            })
-            .collect();
-        loop {
-            let index = self.balance.pick(&candidates, may_risk)?;
-            if has_fallback && candidates[index].standing == Standing::Ejected {
-                return None;
-            }
-            if candidates[index].standing != Standing::TrialDue {
-                return Some((index, false));
-            }
-            if self.origins[index].health.begin_trial(now) {
-                return Some((index, true));
-            }
-            // Another core took the trial between the two looks.
-            candidates[index].standing = Standing::Ejected;
-        }
-    }
 }
 
 impl std::fmt::Debug for Pool {
@@ -240,6 +241,7 @@ impl Origin {
             name: config.address.to_string().into(),
             host: host_for(&config.address, pool),
             health: Health::new(pool.health),
+            latency: PeakEwma::default(),
             resolver,
             server_name: tls::server_name(&config)?,
             connections: Arc::default(),
@@ -267,6 +269,22 @@ impl Origin {
         }
     }
 
+    /// Requests in hand and in the queue for a place.
+    fn load(&self) -> usize {
+        self.in_flight() + self.queued.load(Ordering::Relaxed)
+    }
+
+    /// What the roster is told.
+    fn member(&self, now: Millis) -> Member {
+        let standing = self.health.standing(now);
+        Member {
+            weight: self.config.weight,
+            tier: self.config.tier,
+            is_well: standing == Standing::Healthy,
+            is_in: standing != Standing::Out,
+        }
+    }
+
     fn in_flight(&self) -> usize {
         self.places_max - self.places.available_permits().min(self.places_max)
     }
@@ -275,6 +293,9 @@ impl Origin {
         OriginStatus {
             name: self.name.clone(),
             healthy: self.health.standing(now) == Standing::Healthy,
+            rule: self.health.rule(),
+            last: self.health.last().map(|(at, event)| (now.since_ms(at), event)),
+            latency_us: self.latency.expected_us(now),
             in_flight: self.in_flight(),
             queued: self.queued.load(Ordering::Relaxed),
             connections: self.connections.load(Ordering::Relaxed),

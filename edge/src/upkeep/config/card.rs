@@ -15,7 +15,7 @@ pub enum Kind {
     Address,
     /// `off`, `stdout` or a path with a slash.
     AccessLog,
-    /// `http://host:port`, `https://host` or `unix:/path`.
+    /// `http://host:port`, `https://host` or `unix:/path`; or a table with that as `url`.
     OriginUrl,
     /// `host` or `host:port`, as a `Host` field carries it.
     Authority,
@@ -63,6 +63,18 @@ pub enum Kind {
     Choice(&'static [&'static str]),
     /// How a site folds the query into its key.
     Query,
+    /// `key`, `client`, `header:NAME` or `cookie:NAME`.
+    Affinity,
+    /// The name of a cookie.
+    Cookie,
+    /// A path with or without a query, as a request names it.
+    Target,
+    /// `200` or `200-399`.
+    Statuses,
+    /// `Name: value`.
+    Field,
+    /// Any text that is not empty.
+    Text,
 }
 
 impl Kind {
@@ -87,6 +99,12 @@ impl Kind {
             Self::Switch => "switch",
             Self::Choice(_) => "word",
             Self::Query => "query rule",
+            Self::Affinity => "\"key\", \"client\", \"header:NAME\" or \"cookie:NAME\"",
+            Self::Cookie => "name of a cookie",
+            Self::Target => "path of a request",
+            Self::Statuses => "status or range of statuses",
+            Self::Field => "field with its value",
+            Self::Text => "text",
         }
     }
 
@@ -111,6 +129,12 @@ impl Kind {
             Self::Switch => "true",
             Self::Choice(_) => "\"…\"",
             Self::Query => "\"sort\"",
+            Self::Affinity => "\"key\"",
+            Self::Cookie => "\"session\"",
+            Self::Target => "\"/healthz\"",
+            Self::Statuses => "\"200-399\"",
+            Self::Field => "\"X-Ready: yes\"",
+            Self::Text => "\"ok\"",
         }
     }
 }
@@ -249,6 +273,10 @@ impl Card {
             }
             Kind::Query => {
                 "\"keep\", \"sort\", \"drop\", { keep = […] } or { drop = […] }".to_owned()
+            }
+            Kind::OriginUrl => {
+                "origin URL, or { url = …, weight = 1 to 100, tier = 0 to 9, tls_name = … }"
+                    .to_owned()
             }
             other => other.name().to_owned(),
         };

@@ -9,8 +9,8 @@ use std::path::PathBuf;
 
 use crate::accept::listener::ListenAddress;
 use crate::accept::{ClientDeadlines, HeadLimits};
-use crate::decide::KeyRules;
-use crate::origin::OriginAddress;
+use crate::decide::{Affinity, KeyRules};
+use crate::origin::{BalanceConfig, CheckConfig, OriginConfig, PassiveConfig};
 
 use super::reader::Settings;
 use super::value::{HostPattern, PeerSet, Scope};
@@ -153,8 +153,8 @@ pub struct Site {
     pub name: String,
     /// Hosts it answers for; at least one.
     pub hosts: Vec<HostPattern>,
-    /// Origins; at least one, none twice.
-    pub origins: Vec<OriginAddress>,
+    /// Origins; at least one, no address twice.
+    pub origins: Vec<OriginConfig>,
     /// `origin_host` as it was said, for pools that send one host to all.
     pub origin_host: Option<String>,
     /// How the query enters the key.
@@ -228,4 +228,14 @@ pub struct OriginOptions {
     pub attempts_max: u32,
     /// Roots for `https://` origins; the system's without one.
     pub ca: Option<PathBuf>,
+    /// How an origin is chosen.
+    pub balance: BalanceConfig,
+    /// What requests are told apart by when it is chosen by hash.
+    pub hash_by: Affinity,
+    /// The cookie that binds a client to an origin.
+    pub sticky: Option<String>,
+    /// When outcomes speak against an origin.
+    pub health: PassiveConfig,
+    /// How origins are asked whether they are well.
+    pub check: Option<CheckConfig>,
 }

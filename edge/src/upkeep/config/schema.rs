@@ -89,6 +89,21 @@ fn one(kind: Kind) -> Value {
             };
             json!({ "oneOf": [{ "enum": ["keep", "sort", "drop"] }, rule("keep"), rule("drop")] })
         }
+        Kind::OriginUrl => {
+            let url = json!({ "type": "string", "minLength": 1 });
+            let table = json!({
+                "type": "object",
+                "properties": {
+                    "url": url,
+                    "weight": { "type": "integer", "minimum": 1, "maximum": 100 },
+                    "tier": { "type": "integer", "minimum": 0, "maximum": 9 },
+                    "tls_name": { "type": "string", "minLength": 1 },
+                },
+                "required": ["url"],
+                "additionalProperties": false,
+            });
+            json!({ "oneOf": [url, table] })
+        }
         _ => json!({ "type": "string", "minLength": 1 }),
     }
 }
