@@ -24,7 +24,7 @@ use super::reload::Running;
 use super::rules::WorldRules;
 use super::status::{NodeStatus, Phase};
 use super::storage::{self, Storage};
-use super::upkeep::{self, Counting, Watch};
+use super::upkeep::{self, Counting, Operated, Watch};
 use crate::accept::drain::Drain;
 use crate::accept::listener::{self, Bound, ListenAddress, ListenError};
 use crate::accept::tls::CertificateError;
@@ -209,6 +209,7 @@ impl Node {
             purges,
             metrics: Box::new(move || page.render()),
             status: Box::new(status),
+            origins: Box::new(Operated(Arc::clone(&shared))),
             clock: Arc::clone(&cache.clock),
         });
         let (stop_admin, admin_stopped) = tokio::sync::oneshot::channel::<()>();
@@ -304,6 +305,7 @@ pub(super) fn tokens(config: &Config) -> Tokens {
         config::Scope::Purge => TokenScope::Purge,
         config::Scope::PurgeSite(site) => TokenScope::PurgeSite(site.clone()),
         config::Scope::Read => TokenScope::Read,
+        config::Scope::Operate => TokenScope::Operate,
     };
     let token = |token: &config::Token| {
         let scopes: Vec<_> = token.scopes.iter().map(scope).collect();

@@ -19,13 +19,16 @@ use http::{HeaderMap, StatusCode, Version};
 
 use crate::error::{Error, Stage};
 
+pub mod adaptive;
 pub mod address;
 pub mod balance;
+pub mod budget;
 pub mod config;
 pub mod fill;
 pub mod health;
 pub mod observe;
 pub mod pool;
+pub mod quantile;
 pub mod request;
 pub mod resolve;
 pub mod retry;

@@ -4,12 +4,13 @@
 //! bound to loopback or a Unix socket only ([`check_exposure`]). All the same every request is
 //! bounded in size and time, and a stuck client cannot keep others out.
 //!
-//! Knows no cache, no origins and no sites: numbers come from a [`StatusSource`], purges go to
-//! [`selvedge_purge_api::PurgeApi`].
+//! Knows no cache, no pools and no sites: numbers come from a [`StatusSource`], purges go to
+//! [`selvedge_purge_api::PurgeApi`], what is said of origins to [`origins::OriginRules`].
 //!
 //! Reading order: [`listener`] (connections), `routes`, `page`.
 
 pub mod listener;
+pub mod origins;
 mod page;
 mod routes;
 #[cfg(test)]
@@ -54,6 +55,8 @@ pub struct AdminSources {
     pub metrics: Box<dyn Fn() -> String + Send + Sync>,
     /// Status and readiness.
     pub status: Box<dyn StatusSource>,
+    /// Carries out what the operator says of origins.
+    pub origins: Box<dyn origins::OriginRules>,
     /// Time, for the audit trail.
     pub clock: Arc<dyn Clock>,
 }

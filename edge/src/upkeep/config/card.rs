@@ -29,7 +29,7 @@ pub enum Kind {
     Sha256,
     /// Name of an environment variable.
     Variable,
-    /// `purge`, `purge:SITE` or `read`.
+    /// `purge`, `purge:SITE`, `read` or `operate`.
     Scope,
     /// An amount of bytes with its unit.
     Size {

@@ -105,7 +105,7 @@ cards! {
     /// Environment variable that holds the token itself. Either this or `sha256`.
     TOKEN_ENV = Card::new("admin.tokens[].env", Kind::Variable)
         .or_absent("`sha256` names the token");
-    /// What the token allows: `read`, `purge`, or `purge:SITE`.
+    /// What the token allows: `read`, `purge`, `purge:SITE`, or `operate` (origins, with `read`).
     TOKEN_SCOPES = Card::new("admin.tokens[].scopes", Kind::Scope).many();
 
     /// Identity of the site: part of every cache key, of metrics and of purges. A site that is

@@ -75,7 +75,7 @@ fn one(kind: Kind) -> Value {
         Kind::Sha256 => json!({ "type": "string", "pattern": "^[0-9A-Fa-f]{64}$" }),
         Kind::Name => json!({ "type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$" }),
         Kind::Scope => {
-            json!({ "type": "string", "pattern": "^(read|purge(:[A-Za-z0-9._-]{1,64})?)$" })
+            json!({ "type": "string", "pattern": "^(read|operate|purge(:[A-Za-z0-9._-]{1,64})?)$" })
         }
         Kind::Query => {
             let names = json!({ "type": "array", "items": { "type": "string" }, "minItems": 1 });
