@@ -12,15 +12,19 @@ use crate::budget::{Budget, Class};
 use crate::directory::{Directory, Record, Varied};
 use crate::fill::{FillPermit, Fills, HitForMiss, Waiter};
 use crate::head::{self, StoredHead};
-use crate::invalidate::{Live, Local, PurgeState, Scope, ScopeHash, TargetScopes, Watermark};
+use crate::invalidate::{
+    Live, Local, LocalMark, PurgeState, Scope, ScopeHash, TargetScopes, Watermark,
+};
 use crate::policy::{self, Cause, Fresh, Judgement, Options, RequestFacts, Storable, flag};
 use crate::store::{CHUNK_BYTES, Health, Part, Presence, Store, StoreKey, Tier};
 use crate::variant;
-use crate::{CacheKey, Clock};
+use crate::{CacheKey, Clock, Millis};
 
+mod explain;
 mod freshen;
 mod join;
 
+pub use explain::{Compared, Explanation, Place, VariantView, WayOn};
 pub use join::Admission;
 
 /// The cache. Shared by all cores; every method is short and holds no lock across an await.
@@ -131,6 +135,11 @@ impl Cache {
     /// **Lookup**: finds the stored response that fits and judges it.
     pub fn lookup(&self, request: &Request<'_>) -> Found {
         let now = self.clock.now();
+        self.examine(request, now).into_found(request)
+    }
+
+    /// The lookup itself, with everything that it found out; what it gives leads to a [`Found`].
+    fn examine(&self, request: &Request<'_>, now: Millis) -> Examined {
         let mut selected = 0;
         // Variants mostly vary on the same fields: those, which a client may make long, are
         // hashed once for all of them.
@@ -164,14 +173,7 @@ impl Cache {
         let purges = purges.unwrap_or_default();
         let stored = record.as_ref().map(|record| (&record.fresh, record.stale_since));
         let judgement = policy::reuse::judge(request.facts, stored, &purges, now, request.options);
-        let record = record.filter(|_| !purges.forbids());
-        let solitary = record.as_ref().is_some_and(|record| is_solitary(&record.fresh));
-        if request.facts.authorization {
-            // What is fetched for one who is authorised is for those only, until its head says
-            // more: nobody else waits for it.
-            selected = selected.rotate_left(1) ^ AUTHORIZED;
-        }
-        Found { judgement, record, selected, solitary }
+        Examined { judgement, record, selected }
     }
 
     /// Which purges select a record.
@@ -226,8 +228,8 @@ impl Cache {
     }
 
     /// **Invalidate**: an unsafe method succeeded on this URL (RFC 9111 §4.4).
-    pub fn invalidate_local(&self, url: ScopeHash) {
-        self.local.invalidate(url);
+    pub fn invalidate_local(&self, url: ScopeHash) -> LocalMark {
+        self.local.invalidate(url)
     }
 
     /// How many responses some scopes select, and the bytes of their content, by tags alone: other
@@ -250,6 +252,14 @@ impl Cache {
     /// Drops a record whose bytes are gone.
     pub fn forget(&self, record: &Record) {
         self.directory.forget(&record.key, record.head);
+    }
+
+    /// What is stored is said to be out of date: it is validated before its next use.
+    pub fn mark_stale(&self, record: &Record) {
+        let now = self.clock.now();
+        let mark = |stored: &mut Record| stored.stale_since = stored.stale_since.min(now);
+        // Replaced or gone meanwhile: nothing to mark.
+        let _marked = self.directory.amend(&record.key, record.head, mark);
     }
 
     pub(crate) fn publish(&self, record: Record) {
@@ -288,6 +298,29 @@ impl Cache {
             let selected = variant::selected_hash(request.key, &vary, request.headers);
             Arc::new(Varied { vary, selected })
         })
+    }
+}
+
+/// What a lookup found out.
+struct Examined {
+    judgement: Judgement,
+    /// The response that fits, whatever purges say of it.
+    record: Option<Record>,
+    /// Hash of the selecting fields, as far as they were looked at.
+    selected: u64,
+}
+
+impl Examined {
+    fn into_found(self, request: &Request<'_>) -> Found {
+        let Self { judgement, record, mut selected } = self;
+        let record = record.filter(|_| !judgement.purges.forbids());
+        let solitary = record.as_ref().is_some_and(|record| is_solitary(&record.fresh));
+        if request.facts.authorization {
+            // What is fetched for one who is authorised is for those only, until its head says
+            // more: nobody else waits for it.
+            selected = selected.rotate_left(1) ^ AUTHORIZED;
+        }
+        Found { judgement, record, selected, solitary }
     }
 }
 

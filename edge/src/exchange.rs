@@ -29,7 +29,7 @@ use selvedge_cache::cache::{Admission, Entry, Found, Request};
 use selvedge_cache::directory::Record;
 use selvedge_cache::fill::{FailureCode, FillHead, HeadOutcome, Waiter};
 use selvedge_cache::invalidate::Watermark;
-use selvedge_cache::policy::{self, Judgement, MethodClass, Verdict};
+use selvedge_cache::policy::{self, Judgement, Verdict};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::accept::{Handler, Received};
@@ -38,6 +38,7 @@ use crate::decide::{Plan, Site};
 use crate::error::{Cause, Error};
 use crate::filter::{Action, Caching, Context};
 use crate::journal::{CacheOutcome, Journal};
+use crate::lookup::Way;
 use crate::node::{Shared, Worker, World};
 use crate::origin::OriginReply;
 use crate::respond::cache_status::Forward;
@@ -47,8 +48,10 @@ mod answer;
 mod close;
 mod fetch;
 mod filtering;
+mod head;
 mod outbound;
 mod pass;
+mod post;
 mod purge;
 mod sticky;
 mod upload;
@@ -96,7 +99,8 @@ enum Step {
     Enter(Box<Found>),
     Await(Await),
     Fill(Arc<FillHead>, Waiter, CacheOutcome),
-    Hand(Box<OriginReply>),
+    /// With the reason why it may not be stored.
+    Hand(Box<OriginReply>, &'static str),
     Pass(&'static str),
     Trouble(Error, Option<Box<Record>>),
 }
@@ -128,7 +132,7 @@ struct Await {
 
 /// What the request that started a fetch gets beside the head.
 struct Lead {
-    handed: oneshot::Receiver<Box<OriginReply>>,
+    handed: oneshot::Receiver<fetch::Handed>,
     interim: mpsc::Receiver<(StatusCode, HeaderMap)>,
     /// Which origin was asked, once that is known.
     origin: Rc<OnceCell<Arc<str>>>,
@@ -145,6 +149,8 @@ struct Exchange {
     arrival: Watermark,
     /// Why the origin is asked, once that is known.
     forward: Forward,
+    /// The cause in the words of the verdict, once there was one.
+    cause: &'static str,
     /// Taken when the answer is handed over.
     journal: Option<Box<Journal>>,
 }
@@ -179,9 +185,18 @@ impl Exchanger {
         }
         let plan = Plan::make(site, &admitted);
         let Self { shared, worker } = self;
-        let (forward, journal) = (Forward::Bypass, Some(journal));
-        let exchange =
-            Exchange { shared, worker, world, admitted, plan, context, arrival, forward, journal };
+        let exchange = Exchange {
+            shared,
+            worker,
+            world,
+            admitted,
+            plan,
+            context,
+            arrival,
+            forward: Forward::Bypass,
+            cause: "",
+            journal: Some(journal),
+        };
         if exchange.admitted.method.as_str() == "PURGE" {
             return exchange.purge().await;
         }
@@ -254,7 +269,7 @@ impl Exchange {
                 Step::Fill(head, waiter, outcome) => {
                     return self.filling(&head, waiter, outcome);
                 }
-                Step::Hand(reply) => return self.handed(*reply),
+                Step::Hand(reply, why) => return self.handed(*reply, why),
                 Step::Pass(detail) => match self.pass(detail).await {
                     Ok(reply) => return reply,
                     Err((error, base)) => Step::Trouble(error, base),
@@ -308,25 +323,20 @@ impl Exchange {
         self.forward = Forward::because(found.judgement.cause).unwrap_or(Forward::Stale);
         let judgement = found.judgement;
         let cause = judgement.cause.token();
+        self.cause = cause;
         if let Verdict::Stale { refresh: true } = judgement.verdict
             && found.record.is_some()
         {
             self.refresh(&found);
         }
-        match (judgement.verdict, found.record.take()) {
-            (Verdict::Fresh, Some(record)) => {
-                Step::Stored(Box::new(record), judgement, CacheOutcome::Hit)
+        let way = Way::of(judgement.verdict, found.record.is_some(), &self.plan.facts);
+        match (way, found.record.take()) {
+            (Way::Stored(outcome), Some(record)) => {
+                Step::Stored(Box::new(record), judgement, outcome)
             }
-            (Verdict::Stale { .. }, Some(record)) => {
-                Step::Stored(Box::new(record), judgement, CacheOutcome::Stale)
-            }
-            (Verdict::Unsatisfied, _) => Step::Trouble(Cause::OnlyIfCached.into(), None),
-            (Verdict::Bypass, _) => Step::Pass(cause),
-            // What is asked of the origin for these is for this client alone.
-            _ if self.plan.facts.method != MethodClass::Get || self.plan.facts.no_store => {
-                Step::Pass(cause)
-            }
-            (_, record) => {
+            (Way::Unsatisfied, _) => Step::Trouble(Cause::OnlyIfCached.into(), None),
+            (Way::Pass, _) => Step::Pass(cause),
+            (Way::Fetch | Way::Stored(_), record) => {
                 found.record = record;
                 Step::Enter(Box::new(found))
             }
@@ -398,7 +408,7 @@ impl Exchange {
             }
             HeadOutcome::Released | HeadOutcome::Erred => {
                 match waiting.lead.and_then(|mut lead| lead.handed.try_recv().ok()) {
-                    Some(reply) => self.hand_or_stand_in(reply, waiting.base),
+                    Some(handed) => self.hand_or_stand_in(handed, waiting.base),
                     None if matches!(outcome, HeadOutcome::Erred) => {
                         self.stand_in(waiting.base).unwrap_or(Step::Pass(NOT_SHARED))
                     }
@@ -426,9 +436,10 @@ impl Exchange {
     }
 
     /// The origin answered with an error: a stale response may stand in (RFC 5861 §4).
-    fn hand_or_stand_in(&self, reply: Box<OriginReply>, base: Option<Box<Record>>) -> Step {
+    fn hand_or_stand_in(&self, handed: fetch::Handed, base: Option<Box<Record>>) -> Step {
+        let fetch::Handed { reply, why } = handed;
         let stale = if fetch::is_origin_error(reply.status) { self.stand_in(base) } else { None };
-        stale.unwrap_or(Step::Hand(reply))
+        stale.unwrap_or(Step::Hand(reply, why))
     }
 
     /// What is stored, if it may stand in for an error of the origin.

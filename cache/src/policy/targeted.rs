@@ -20,15 +20,24 @@ pub struct Effective {
     pub directives: Directives,
     /// A targeted field spoke: `Expires` must not be looked at (RFC 9213 §2.2).
     pub targeted: bool,
+    /// Name of the field that spoke: a targeted one, or `cache-control`.
+    pub field: HeaderName,
 }
 
 impl Effective {
     /// Finds the field that speaks to us.
     pub fn of(headers: &HeaderMap, options: &Options) -> Self {
-        let spoken = options.targeted_fields.iter().find_map(|name| read(headers, name, options));
+        let spoken = options
+            .targeted_fields
+            .iter()
+            .find_map(|name| Some((read(headers, name, options)?, name.clone())));
         match spoken {
-            Some(directives) => Self { directives, targeted: true },
-            None => Self { directives: Directives::of(headers), targeted: false },
+            Some((directives, field)) => Self { directives, targeted: true, field },
+            None => Self {
+                directives: Directives::of(headers),
+                targeted: false,
+                field: http::header::CACHE_CONTROL,
+            },
         }
     }
 }

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use selvedge_cache::directory::Record;
 use selvedge_cache::fill::{FillHead, Waiter};
 use selvedge_cache::policy::validation::Stored;
-use selvedge_cache::policy::{Judgement, Verdict, flag};
+use selvedge_cache::policy::{self, Judgement, Verdict, flag};
 use selvedge_cache::reader::StoredReader;
 
 use super::{Closing, Exchange, Refused, Reply, outbound};
@@ -63,7 +63,11 @@ impl Exchange {
         fields::set_age(&mut headers, judgement.age_s.unwrap_or(0));
         add_cache_status(&mut headers, &provenance);
         self.journal().cache = outcome;
-        self.journal().detail = judgement.cause.token();
+        self.journal().detail = match outcome {
+            // Why the origin was asked; that its answer is fresh needs no word.
+            CacheOutcome::Revalidated | CacheOutcome::Collapsed => self.cause,
+            _ => judgement.cause.token(),
+        };
         Some(self.shaped(shape, status, headers, body, Some(record.length)))
     }
 
@@ -94,7 +98,7 @@ impl Exchange {
 
     /// Answers while the body arrives.
     pub(super) fn filling(
-        mut self,
+        &mut self,
         head: &FillHead,
         waiter: Waiter,
         outcome: CacheOutcome,
@@ -102,25 +106,15 @@ impl Exchange {
         self.name_for_log();
         let now = self.shared.cache.clock.now();
         let mut headers = head.headers.clone();
-        if outcome == CacheOutcome::Miss {
+        if outcome != CacheOutcome::Collapsed {
             headers.extend(head.omitted.clone());
         }
-        let collapsed = outcome == CacheOutcome::Collapsed;
-        let provenance = Provenance {
-            forward: Some(self.forward),
-            forward_status: (self.forward == Forward::Stale).then_some(head.status),
-            ttl_s: Some(head.fresh.ttl_at(now)),
-            stored: true,
-            collapsed,
-            ..Provenance::default()
-        };
         if head.fresh.has(flag::EDGE_FIELDS) {
             fields::remove_edge_fields(&mut headers);
         }
         if head.fresh.age_at(now) > 0 {
             fields::set_age(&mut headers, head.fresh.age_at(now));
         }
-        add_cache_status(&mut headers, &provenance);
         let (method, asked) = (&self.admitted.method, &self.admitted.headers);
         let stored =
             Stored { status: head.status, headers: &headers, received: head.fresh.received };
@@ -129,6 +123,17 @@ impl Exchange {
             Shape::Parts(_) => Shape::Full,
             shape => shape,
         };
+        let tells = self.forward == Forward::Stale || shape != Shape::Full;
+        let provenance = Provenance {
+            forward: Some(self.forward),
+            forward_status: tells.then_some(head.status),
+            ttl_s: Some(head.fresh.ttl_at(now)),
+            stored: true,
+            collapsed: outcome == CacheOutcome::Collapsed,
+            detail: self.forward_detail(),
+            ..Provenance::default()
+        };
+        add_cache_status(&mut headers, &provenance);
         let (from, to) = match shape {
             Shape::Partial(range) => (range.first, Some(range.last + 1)),
             _ => (0, head.length),
@@ -137,6 +142,7 @@ impl Exchange {
         let reader = waiter.read(store, head.object, from, to);
         let body = Body::Filling(reader, to.map(|to| to - from));
         self.journal().cache = outcome;
+        self.journal().detail = self.cause;
         self.shaped(shape, head.status, headers, body, head.length)
     }
 
@@ -183,6 +189,11 @@ impl Exchange {
         add_cache_status(headers, provenance);
     }
 
+    /// The cause of a fetch for `Cache-Status`; `uri-miss` says already that nothing was stored.
+    fn forward_detail(&self) -> &'static str {
+        if self.cause == policy::Cause::NothingStored.token() { "" } else { self.cause }
+    }
+
     /// How a stored response came to be the answer.
     fn provenance(&self, judgement: &Judgement, outcome: CacheOutcome) -> Provenance<'static> {
         let detail = match judgement.verdict {
@@ -192,11 +203,17 @@ impl Exchange {
         let ttl_s = judgement.ttl_s;
         match outcome {
             CacheOutcome::Revalidated | CacheOutcome::Collapsed => Provenance {
-                forward: Some(Forward::Stale),
-                forward_status: Some(StatusCode::NOT_MODIFIED),
+                forward: Some(self.forward),
+                // A HEAD is never sent with the conditions of the cache.
+                forward_status: Some(if self.admitted.method == Method::HEAD {
+                    StatusCode::OK
+                } else {
+                    StatusCode::NOT_MODIFIED
+                }),
                 ttl_s,
                 stored: true,
                 collapsed: outcome == CacheOutcome::Collapsed,
+                detail: self.forward_detail(),
                 ..Provenance::default()
             },
             _ => Provenance { ttl_s, detail, ..Provenance::default() },
