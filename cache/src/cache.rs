@@ -204,15 +204,17 @@ impl Cache {
             Some(block) => Some((block, Tier::Memory)),
             None => self.store.get(key).await,
         };
-        let decoded = loaded.and_then(|(block, tier)| {
-            let (head, inline) = head::decode_again(&block)?;
-            let whole = !record.inline || inline.len() as u64 == record.length;
-            whole.then_some(Loaded { head, inline, tier })
-        });
+        let decoded = loaded.and_then(|(block, tier)| take_apart(record, &block, tier));
         if decoded.is_none() {
             self.forget(record);
         }
         decoded
+    }
+
+    /// [`load`](Self::load) without waiting: `None` unless the head is in memory and whole.
+    pub fn load_now(&self, record: &Record) -> Option<Loaded> {
+        let block = self.store.peek(StoreKey { object: record.head, part: Part::Head })?;
+        take_apart(record, &block, Tier::Memory)
     }
 
     /// Whether all chunks of `from..to` could be read now, by RAM tables alone.
@@ -330,6 +332,13 @@ const AUTHORIZED: u64 = 0x9e37_79b9_7f4a_7c15;
 /// Whether every use needs a validation of its own, also right after one.
 const fn is_solitary(fresh: &Fresh) -> bool {
     fresh.has(flag::NO_CACHE) || (fresh.lifetime_s == 0 && fresh.swr_s == 0)
+}
+
+/// A stored head and its inline body; `None` if the block is not what the record says.
+fn take_apart(record: &Record, block: &Bytes, tier: Tier) -> Option<Loaded> {
+    let (head, inline) = head::decode_again(block)?;
+    let whole = !record.inline || inline.len() as u64 == record.length;
+    whole.then_some(Loaded { head, inline, tier })
 }
 
 fn fold(hash: &[u8; 32]) -> u64 {

@@ -32,7 +32,7 @@ use selvedge_cache::invalidate::Watermark;
 use selvedge_cache::policy::{self, Judgement, Verdict};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::accept::{Handler, Received};
+use crate::accept::{Answer, Handler, Received};
 use crate::admit::{self, Admitted};
 use crate::decide::{Plan, Site};
 use crate::error::{Cause, Error};
@@ -86,9 +86,8 @@ pub struct Exchanger {
 impl Handler for Exchanger {
     type Body = Outgoing<Closing>;
 
-    fn call(&self, received: Received) -> impl Future<Output = Reply> + 'static {
-        let exchanger = self.clone();
-        async move { exchanger.answer(received).await }
+    fn call(&self, received: Received) -> Answer<Self::Body> {
+        self.answer(received)
     }
 }
 
@@ -156,7 +155,9 @@ struct Exchange {
 }
 
 impl Exchanger {
-    async fn answer(self, received: Received) -> Reply {
+    /// Begins an exchange. What memory can answer is answered here; only what has to wait becomes
+    /// a future.
+    fn answer(&self, received: Received) -> Answer<Outgoing<Closing>> {
         // Taken before anything else: a purge that was acknowledged before this request arrived
         // is in force for it.
         let arrival = self.shared.cache.watermark();
@@ -164,43 +165,16 @@ impl Exchanger {
         // Copies of texts are made for readers only.
         let is_read = self.shared.telemetry.wants_lines() || world.has_filters;
         let mut journal = close::journal(&received, is_read);
-        let (site, mut admitted) = match Self::admit(&world, received, &mut journal) {
+        let (site, admitted) = match Self::admit(&world, received, &mut journal) {
             Ok(admitted) => admitted,
-            Err(refused) => return answer::refused(&self.shared, journal, &refused),
+            Err(refused) => return Answer::Now(answer::refused(&self.shared, journal, &refused)),
         };
-        let mut context = Context { client: admitted.client, ..Context::default() };
+        let context = Context { client: admitted.client, ..Context::default() };
+        let begun = Begun { exchanger: self.clone(), arrival, world, journal, context };
         if !site.filters.is_empty() {
-            match filtering::request(&site, &mut context, &mut admitted).await {
-                Ok(Action::Continue) => {}
-                Ok(Action::Respond(response)) => {
-                    let is_head = admitted.method == Method::HEAD;
-                    let watched = (site.filters.clone(), context);
-                    return answer::synthetic(&self.shared, journal, response, is_head, watched);
-                }
-                Err(cause) => {
-                    let refused = Refused::of(cause.into(), &admitted);
-                    return answer::refused(&self.shared, journal, &refused);
-                }
-            }
+            return Answer::later(begun.filtered(site, admitted));
         }
-        let plan = Plan::make(site, &admitted);
-        let Self { shared, worker } = self;
-        let exchange = Exchange {
-            shared,
-            worker,
-            world,
-            admitted,
-            plan,
-            context,
-            arrival,
-            forward: Forward::Bypass,
-            cause: "",
-            journal: Some(journal),
-        };
-        if exchange.admitted.method.as_str() == "PURGE" {
-            return exchange.purge().await;
-        }
-        exchange.run().await
+        begun.exchange(site, admitted).begin()
     }
 
     /// Admission, and the site that answers.
@@ -228,6 +202,53 @@ impl Exchanger {
     }
 }
 
+/// An exchange before there is a plan for it.
+struct Begun {
+    exchanger: Exchanger,
+    arrival: Watermark,
+    world: Arc<World>,
+    journal: Box<Journal>,
+    context: Context,
+}
+
+impl Begun {
+    /// Lets the site's filters see the request first: they may wait for somebody.
+    async fn filtered(mut self, site: Arc<Site>, mut admitted: Admitted) -> Reply {
+        let shared = &self.exchanger.shared;
+        match filtering::request(&site, &mut self.context, &mut admitted).await {
+            Ok(Action::Continue) => {}
+            Ok(Action::Respond(response)) => {
+                let is_head = admitted.method == Method::HEAD;
+                let watched = (site.filters.clone(), self.context);
+                return answer::synthetic(shared, self.journal, response, is_head, watched);
+            }
+            Err(cause) => {
+                let refused = Refused::of(cause.into(), &admitted);
+                return answer::refused(shared, self.journal, &refused);
+            }
+        }
+        self.exchange(site, admitted).begin().response().await
+    }
+
+    fn exchange(self, site: Arc<Site>, admitted: Admitted) -> Exchange {
+        let plan = Plan::make(site, &admitted);
+        let Self { exchanger: Exchanger { shared, worker }, arrival, world, journal, context } =
+            self;
+        Exchange {
+            shared,
+            worker,
+            world,
+            admitted,
+            plan,
+            context,
+            arrival,
+            forward: Forward::Bypass,
+            cause: "",
+            journal: Some(journal),
+        }
+    }
+}
+
 /// A request that is answered before there is a plan for it.
 struct Refused {
     error: Error,
@@ -246,10 +267,29 @@ impl Refused {
 }
 
 impl Exchange {
+    /// The steps that need not wait; [`run`](Self::run) goes on from there.
+    fn begin(mut self) -> Answer<Outgoing<Closing>> {
+        if self.admitted.method.as_str() == "PURGE" {
+            return Answer::later(self.purge());
+        }
+        let step = self.first_step();
+        if !matches!(step, Step::Look) {
+            return Answer::later(self.run(step, 0));
+        }
+        let found = self.lookup();
+        if found.judgement.verdict == Verdict::Fresh
+            && let Some(record) = &found.record
+            && let Some(reply) = self.stored_now(record, &found.judgement, CacheOutcome::Hit)
+        {
+            tracing::trace!(connection = self.admitted.connection.id, step = "stored");
+            return Answer::Now(reply);
+        }
+        let step = self.found(found);
+        Answer::later(self.run(step, 1))
+    }
+
     /// The loop. Each step says what comes next, or answers.
-    async fn run(mut self) -> Reply {
-        let mut step = self.first_step();
-        let mut looks = 0;
+    async fn run(mut self, mut step: Step, mut looks: u32) -> Reply {
         loop {
             tracing::trace!(connection = self.admitted.connection.id, step = step.name());
             step = match step {
@@ -319,8 +359,18 @@ impl Exchange {
     }
 
     fn look(&mut self) -> Step {
-        let mut found = self.shared.cache.lookup(&self.request());
+        let found = self.lookup();
+        self.found(found)
+    }
+
+    fn lookup(&mut self) -> Found {
+        let found = self.shared.cache.lookup(&self.request());
         self.forward = Forward::because(found.judgement.cause).unwrap_or(Forward::Stale);
+        found
+    }
+
+    /// What to do with what the cache holds.
+    fn found(&mut self, mut found: Found) -> Step {
         let judgement = found.judgement;
         let cause = judgement.cause.token();
         self.cause = cause;

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use selvedge_cache::cache::Loaded;
 use selvedge_cache::directory::Record;
 use selvedge_cache::fill::{FillHead, Waiter};
+use selvedge_cache::head::StoredHead;
 use selvedge_cache::policy::validation::Stored;
 use selvedge_cache::policy::{self, Judgement, Verdict, flag};
 use selvedge_cache::reader::StoredReader;
@@ -32,43 +34,77 @@ impl Exchange {
         outcome: CacheOutcome,
     ) -> Option<Reply> {
         let loaded = self.shared.cache.load(record).await?;
-        let provenance = self.provenance(judgement, outcome);
-        let mut headers = loaded.head.headers;
-        let status = loaded.head.status;
+        let mut found = self.take(record, loaded);
+        // A head that was sent cannot be taken back: the first bytes must be in hand.
+        if let Some((_, _, body)) = &mut found
+            && !body.primed().await
+        {
+            found = None;
+        }
+        if found.is_none() {
+            self.shared.cache.forget(record);
+        }
+        Some(self.from_store(record, judgement, outcome, found?))
+    }
+
+    /// [`stored`](Self::stored) without waiting: `None` unless all of it is in memory, head and
+    /// content in one.
+    pub(super) fn stored_now(
+        &mut self,
+        record: &Record,
+        judgement: &Judgement,
+        outcome: CacheOutcome,
+    ) -> Option<Reply> {
+        if !record.inline {
+            return None;
+        }
+        let loaded = self.shared.cache.load_now(record)?;
+        let found = self.take(record, loaded)?;
+        Some(self.from_store(record, judgement, outcome, found))
+    }
+
+    /// What the request gets of a stored response; `None` if its bytes are not all there.
+    fn take(&self, record: &Record, loaded: Loaded) -> Option<(StoredHead, Shape, Body)> {
+        let Loaded { head, inline, .. } = loaded;
         let shape = shape(
             &self.admitted.method,
             &self.admitted.headers,
-            &Stored { status, headers: &headers, received: record.fresh.received },
+            &Stored {
+                status: head.status,
+                headers: &head.headers,
+                received: record.fresh.received,
+            },
             Some(record.length),
         );
         let body = if self.admitted.method == Method::HEAD {
             Body::Empty
         } else {
-            let mut body = self.stored_body(record, &loaded.inline, &shape);
-            // A head that was sent cannot be taken back: the first bytes must be in hand.
-            if let Some(found) = &mut body
-                && !found.primed().await
-            {
-                body = None;
-            }
-            let Some(body) = body else {
-                self.shared.cache.forget(record);
-                return None;
-            };
-            body
+            self.stored_body(record, &inline, &shape)?
         };
+        Some((head, shape, body))
+    }
+
+    /// The answer, with what a stored response gets on its way out.
+    fn from_store(
+        &mut self,
+        record: &Record,
+        judgement: &Judgement,
+        outcome: CacheOutcome,
+        (head, shape, body): (StoredHead, Shape, Body),
+    ) -> Reply {
+        let StoredHead { status, mut headers } = head;
         if record.fresh.has(flag::EDGE_FIELDS) {
             fields::remove_edge_fields(&mut headers);
         }
         fields::set_age(&mut headers, judgement.age_s.unwrap_or(0));
-        add_cache_status(&mut headers, &provenance);
+        add_cache_status(&mut headers, &self.provenance(judgement, outcome));
         self.journal().cache = outcome;
         self.journal().detail = match outcome {
             // Why the origin was asked; that its answer is fresh needs no word.
             CacheOutcome::Revalidated | CacheOutcome::Collapsed => self.cause,
             _ => judgement.cause.token(),
         };
-        Some(self.shaped(shape, status, headers, body, Some(record.length)))
+        self.shaped(shape, status, headers, body, Some(record.length))
     }
 
     /// The bytes of a stored response that the shape needs; `None` if they are not all there.

@@ -50,7 +50,7 @@ impl Exchange {
         tokio::task::spawn_local(job.keep(permit, reply, times));
         match waiter.head().await {
             HeadOutcome::Head(head) => Ok(self.filling(&head, waiter, CacheOutcome::Pass)),
-            _ => Err(handed.try_recv().map(|reply| *reply).expect("what is not stored is handed")),
+            _ => Err(*handed.try_recv().expect("what is not stored is handed").reply),
         }
     }
 
