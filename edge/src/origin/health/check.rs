@@ -81,7 +81,7 @@ impl HttpCheck {
 /// Answers in a row.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
-    is_down: bool,
+    /// Answers in a row that speak against what is believed.
     against: u32,
 }
 
@@ -97,14 +97,9 @@ pub enum Turn {
 }
 
 impl Verdict {
-    /// The verdict of an origin that was known before a reload.
-    pub const fn of(is_down: bool) -> Self {
-        Self { is_down, against: 0 }
-    }
-
-    /// Takes one answer.
-    pub fn answer(&mut self, passed: bool, config: &CheckConfig) -> Turn {
-        if passed != self.is_down {
+    /// Takes one answer of an origin that `is_down` so far, or is not.
+    pub fn answer(&mut self, is_down: bool, passed: bool, config: &CheckConfig) -> Turn {
+        if passed != is_down {
             self.against = 0;
             return Turn::Stays;
         }
@@ -113,7 +108,7 @@ impl Verdict {
         if self.against < enough {
             return Turn::Stays;
         }
-        *self = Self { is_down: !passed, against: 0 };
+        self.against = 0;
         if passed { Turn::Up } else { Turn::Down }
     }
 }
@@ -137,9 +132,11 @@ mod tests {
     fn a_verdict_changes_after_several_answers_in_a_row() {
         let config = config(2, 3);
         let mut verdict = Verdict::default();
-        let mut told = Vec::new();
+        let (mut told, mut is_down) = (Vec::new(), false);
         for answer in "..xx.xxx.x..".chars() {
-            told.push(verdict.answer(answer == '.', &config));
+            let turn = verdict.answer(is_down, answer == '.', &config);
+            is_down = turn == Turn::Down || (is_down && turn == Turn::Stays);
+            told.push(turn);
         }
         let changes: Vec<_> =
             told.iter().enumerate().filter(|(_, turn)| **turn != Turn::Stays).collect();

@@ -294,10 +294,17 @@ impl Health {
         Some(self.remember(found.map_or(Event::Up, Event::Down), now))
     }
 
-    /// The operator speaks; `None` when nothing changes.
+    /// The operator speaks; `None` when nothing changes. An origin that is enabled is trusted
+    /// again, whatever was held against it.
     pub fn ruled(&self, rule: Rule, now: Millis) -> Option<Event> {
-        let before = self.rule.swap(rule as u8, Ordering::AcqRel);
-        (before != rule as u8).then(|| self.remember(Event::Ruled(rule), now))
+        let mut changed = self.rule.swap(rule as u8, Ordering::AcqRel) != rule as u8;
+        if rule == Rule::Enabled {
+            let mut machine = self.machine.lock();
+            changed |= self.is_down.swap(false, Ordering::AcqRel) || !machine.is_pristine();
+            *machine = Passive::default();
+            self.pristine.store(true, Ordering::Release);
+        }
+        changed.then(|| self.remember(Event::Ruled(rule), now))
     }
 
     fn told(&self, change: Option<Change>, why: Why, now: Millis) -> Option<Event> {
@@ -370,8 +377,10 @@ mod tests {
         let new = Health::new(PassiveConfig::default());
         new.inherit(&old);
         assert_eq!((new.rule(), new.standing(Millis(1))), (Rule::Draining, Standing::Out));
+        assert_eq!(new.by_itself(Millis(2)), Standing::Ejected);
         new.ruled(Rule::Enabled, Millis(2));
-        assert_eq!(new.standing(Millis(2)), Standing::Ejected);
+        assert_eq!(new.standing(Millis(2)), Standing::Healthy, "the operator forgives");
+        assert_eq!(new.ruled(Rule::Enabled, Millis(2)), None);
     }
 
     #[test]

@@ -12,8 +12,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::Why;
 
-/// Length of an interval over which origins are compared, in milliseconds.
-pub const INTERVAL_MS: u64 = 10_000;
 /// Answers of one origin in an interval below which it is not compared.
 const SAMPLES_MIN: u32 = 20;
 /// Origins below which there is nobody to be compared with.

@@ -31,6 +31,8 @@ pub struct PassiveConfig {
     /// Most origins, in percent of the pool, that are ejected for standing out among the others;
     /// 0 compares nobody.
     pub outliers_percent: u32,
+    /// How often they are compared, in milliseconds.
+    pub interval_ms: u64,
 }
 
 impl Default for PassiveConfig {
@@ -41,6 +43,7 @@ impl Default for PassiveConfig {
             eject_max_ms: 60_000,
             count_server_errors: false,
             outliers_percent: 0,
+            interval_ms: 10_000,
         }
     }
 }
@@ -185,6 +188,7 @@ mod tests {
         eject_max_ms: 8_000,
         count_server_errors: false,
         outliers_percent: 0,
+        interval_ms: 10_000,
     };
 
     fn ejected_until(change: Option<Change>) -> u64 {

@@ -23,7 +23,7 @@ use crate::origin::config::wait;
 use crate::origin::health::check::{
     BODY_BYTES_MAX, CheckConfig, CheckKind, HttpCheck, Turn, Verdict, next_ms,
 };
-use crate::origin::health::outlier::{INTERVAL_MS, Sample, outliers};
+use crate::origin::health::outlier::{Sample, outliers};
 
 /// Who asks, as origins see it in their logs.
 const USER_AGENT: HeaderValue = HeaderValue::from_static("selvedge-health-check");
@@ -38,7 +38,8 @@ impl Pool {
             return;
         }
         if self.config.health.outliers_percent > 0 {
-            tokio::spawn(compare(Arc::downgrade(self)));
+            let interval = wait(self.config.health.interval_ms);
+            tokio::spawn(compare(Arc::downgrade(self), interval));
         }
         if self.config.check.is_some() {
             for index in 0..self.origins.len() {
@@ -64,10 +65,10 @@ impl Pool {
     }
 }
 
-async fn compare(pool: Weak<Pool>) {
+async fn compare(pool: Weak<Pool>, interval: Duration) {
     let mut due = Instant::now();
     loop {
-        due += wait(INTERVAL_MS);
+        due += interval;
         sleep_until(due).await;
         let Some(pool) = pool.upgrade() else { return };
         pool.compare();
@@ -76,18 +77,18 @@ async fn compare(pool: Weak<Pool>) {
 
 /// Checks one origin until its pool is gone.
 async fn check(pool: Weak<Pool>, index: usize) {
-    let mut verdict: Option<Verdict> = None;
+    let mut verdict = Verdict::default();
     loop {
         let Some(there) = pool.upgrade() else { return };
         let Some(config) = there.config.check.clone() else { return };
         let origin = &there.origins[index];
-        let verdict = verdict.get_or_insert_with(|| Verdict::of(origin.health.is_down()));
         let patience = wait(config.timeout_ms);
         let answer = match timeout(patience, ask(&there, origin, &config)).await {
             Ok(answer) => answer,
             Err(_) => Err(format!("no answer within {} ms", config.timeout_ms)),
         };
-        let found = match (verdict.answer(answer.is_ok(), &config), answer) {
+        let found = match (verdict.answer(origin.health.is_down(), answer.is_ok(), &config), answer)
+        {
             (Turn::Down, Err(found)) => Some(Some(found)),
             (Turn::Up, _) => Some(None),
             _ => None,

@@ -217,6 +217,8 @@ cards! {
     /// Origins that fail far more often than the others of the site, or are far slower, are left
     /// alone too: at most this share of all, in percent. 0 compares nobody.
     HEALTH_OUTLIERS = Card::new("site[].health.outliers", Kind::Count { min: 0, max: 100 }).or("0");
+    /// How often origins are compared, over the answers since the last time.
+    HEALTH_INTERVAL = Card::new("site[].health.interval", wait(100)).or("\"10s\"");
 
     /// How the node asks origins whether they are well: not, by a connection, or by a request.
     CHECK_KIND = Card::new("site[].check.kind", Kind::Choice(&["off", "connect", "http"]))

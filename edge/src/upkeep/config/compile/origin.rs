@@ -88,7 +88,11 @@ fn health(reader: &mut Reader<'_>) -> PassiveConfig {
         eject_max_ms: reader.wait_ms(&o::HEALTH_EJECT_MAX),
         count_server_errors: reader.switch(&o::HEALTH_SERVER_ERRORS),
         outliers_percent: count(reader, &o::HEALTH_OUTLIERS) as u32,
+        interval_ms: reader.wait_ms(&o::HEALTH_INTERVAL),
     };
+    if config.outliers_percent == 0 {
+        needs(reader, &[&o::HEALTH_INTERVAL], "outliers");
+    }
     if config.eject_base_ms > config.eject_max_ms {
         let place = reader.place_of(&o::HEALTH_EJECT);
         let wrong = Wrong::new("the first time is longer than the longest", "raise `eject_max`");
