@@ -153,8 +153,8 @@ impl Job {
             &mut self.context,
         );
         let preferred = request.preferred.or(self.bound);
-        let affinity = self.affinity;
-        let request = OutboundRequest { has_fallback, affinity, preferred, ..request };
+        let (affinity, is_shared) = (self.affinity, true);
+        let request = OutboundRequest { has_fallback, affinity, preferred, is_shared, ..request };
         let interim = self.leader.as_ref().map(|leader| leader.interim.clone());
         let relay = |status, headers| {
             // Who is slow to take them, or gone, misses some: they are hints.

@@ -59,6 +59,16 @@ pub(super) fn request(
         preferred = plan.site.filters.choose_origin(context, &names);
     }
     let target = plan.target.clone();
-    let (has_fallback, affinity) = (false, None);
-    OutboundRequest { method, host, target, headers, body, preferred, has_fallback, affinity }
+    let (has_fallback, affinity, is_shared) = (false, None, false);
+    OutboundRequest {
+        method,
+        host,
+        target,
+        headers,
+        body,
+        preferred,
+        has_fallback,
+        affinity,
+        is_shared,
+    }
 }

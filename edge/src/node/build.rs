@@ -16,6 +16,9 @@ use crate::origin::{OriginDeadlines, OriginLimits, Pool, PoolConfig, PoolError, 
 use crate::telemetry::Telemetry;
 use crate::upkeep::config::{self, Config};
 
+/// Requests that an origin is given at once at least, however slow it is.
+const IN_FLIGHT_MIN: usize = 2;
+
 /// Why a world cannot be built: one sentence for people.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
@@ -125,6 +128,9 @@ fn pool_config(site: &config::Site) -> PoolConfig {
         ..OriginLimits::default()
     };
     config.retry.attempts_max = said.attempts_max;
+    config.retry.share_percent = said.retry_share_percent;
+    config.retry.hedge = said.hedge;
+    config.limits.in_flight_min = said.adaptive.then_some(IN_FLIGHT_MIN);
     config.balance = said.balance;
     config.health = said.health;
     config.check.clone_from(&said.check);

@@ -6,7 +6,7 @@ use selvedge_cache::budget::Budget;
 use selvedge_cache::store::{Health, Tier, TierStats};
 
 use super::Shared;
-use crate::origin::{Event, OriginName, OriginObserver, OriginOutcome};
+use crate::origin::{Event, OriginName, OriginObserver, OriginOutcome, Repeat};
 use crate::telemetry::metrics::{Gauges, Metrics, OriginMetrics};
 
 /// Reads gauges from the running node.
@@ -65,6 +65,12 @@ impl OriginObserver for Observer {
     fn finished(&self, origin: OriginName<'_>, outcome: OriginOutcome) {
         if let Some(handles) = self.0.get(origin.index) {
             handles.record(outcome);
+        }
+    }
+
+    fn repeated(&self, origin: OriginName<'_>, repeat: Repeat) {
+        if let Some(handles) = self.0.get(origin.index) {
+            handles.repeated(repeat);
         }
     }
 

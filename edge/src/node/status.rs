@@ -66,6 +66,7 @@ impl StatusSource for NodeStatus {
                             "name": &*origin.name,
                             "healthy": origin.healthy,
                             "in_flight": origin.in_flight,
+                            "limit": origin.limit,
                             "queued": origin.queued,
                             "connections": origin.connections,
                             "rule": origin.rule.name(),

@@ -5,11 +5,17 @@
 //! number is not known and changes. What can be seen is latency: while it is what it has long
 //! been, there is room; as it rises above that, a queue has formed.
 //!
-//! A gradient (after Netflix's *concurrency-limits*): the limit is multiplied by how much quicker
-//! the long run is than the present, never by less than a half, and a headroom of its square root
-//! is added, so that it feels its way up. It moves only when the present number was in use: an
-//! idle origin says nothing of what it could bear. Failures by overload (time-outs, 503) take a
-//! tenth off at once.
+//! The requests that wait are counted from outside (as TCP Vegas counts segments): of `limit` that
+//! are in hand at latency `l`, with `l₀` the latency without a queue, `limit·(1 - l₀/l)` wait. Fewer
+//! than the root of the limit: one may try more, if the present number was in use (an idle origin
+//! says nothing of what it could bear). More than twice that: back to what is worked on.
+//!
+//! `l₀` is the least latency seen lately. An origin that is always full never shows it, and would
+//! seem slower and slower; so every few seconds the limit dips for a moment, the queue runs empty,
+//! and the origin shows what it can do (as BBR probes for its round trip). An origin that has
+//! become slower for good is believed after [`WINDOW_MS`].
+//!
+//! Answers that say "overloaded" (503, 429) or do not come (time-outs) take a tenth off at once.
 //!
 //! Pure; time is an argument. The pool gives and takes places as the limit says.
 
@@ -28,23 +34,31 @@ pub struct AdaptiveConfig {
 const SAMPLE_MS: u64 = 100;
 /// Answers in a sample, at least.
 const SAMPLE_MIN: u32 = 10;
-/// Weight of a sample in the long run.
-const LONG: f64 = 0.02;
-/// Present latency that is no sign of a queue, relative to the long run.
-const TOLERANCE: f64 = 1.5;
-/// Part of a new limit that is taken over at once.
-const SMOOTHING: f64 = 0.2;
-/// What is left of the limit after a failure by overload; at most once per sample.
+/// How long the least latency is remembered, at least; at most twice as long. In milliseconds.
+const WINDOW_MS: u64 = 30_000;
+/// Between two dips, in milliseconds.
+const DIP_EVERY_MS: u64 = 10_000;
+/// Samples that a dip lasts.
+const DIP_SAMPLES: u32 = 3;
+/// What is left of the limit in a dip.
+const DIP: f64 = 0.6;
+/// What is left of the limit at least, when a queue is seen.
+const SHRINK: f64 = 0.7;
+/// What is left of the limit after a sample with overload.
 const BACKOFF: f64 = 0.9;
 /// Where it begins.
-const START: usize = 20;
+const START: usize = 10;
 
 /// The limit of one origin.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Adaptive {
     limit: f64,
-    /// Latency in the long run, in microseconds; 0 before the first sample.
-    long_us: f64,
+    /// Least mean latency of a sample in this window and in the one before, in microseconds.
+    least_us: [f64; 2],
+    window_since: Millis,
+    dip_at: Option<Millis>,
+    /// Samples that the present dip still lasts.
+    dip: u32,
     sample: Sample,
 }
 
@@ -60,13 +74,20 @@ struct Sample {
 impl Adaptive {
     /// A limit that has seen nothing.
     pub fn new(config: &AdaptiveConfig) -> Self {
-        let limit = START.clamp(config.min, config.max.max(config.min)) as f64;
-        Self { limit, long_us: 0.0, sample: Sample::default() }
+        Self {
+            limit: START.clamp(config.min, config.max.max(config.min)) as f64,
+            least_us: [f64::INFINITY; 2],
+            window_since: Millis(0),
+            dip_at: None,
+            dip: 0,
+            sample: Sample::default(),
+        }
     }
 
     /// The limit now.
-    pub fn limit(&self) -> usize {
-        self.limit as usize
+    pub fn limit(&self, config: &AdaptiveConfig) -> usize {
+        let limit = if self.dip > 0 { self.limit * DIP } else { self.limit };
+        (limit as usize).clamp(config.min, config.max.max(config.min))
     }
 
     /// An answer came after `took_us`, when `in_flight` requests were in hand; `overloaded`: it
@@ -87,37 +108,43 @@ impl Adaptive {
         sample.in_flight_max = sample.in_flight_max.max(in_flight);
         sample.overloaded |= overloaded;
         if sample.count >= SAMPLE_MIN && now.since_ms(sample.since) >= SAMPLE_MS {
-            self.close(config);
+            self.close(config, now);
         }
-        self.limit()
+        self.limit(config)
     }
 
     /// Takes a whole sample.
-    fn close(&mut self, config: &AdaptiveConfig) {
+    fn close(&mut self, config: &AdaptiveConfig, now: Millis) {
         let sample = std::mem::take(&mut self.sample);
-        let present_us = sample.sum_us as f64 / f64::from(sample.count);
-        if self.long_us == 0.0 {
-            self.long_us = present_us;
+        if sample.overloaded {
+            // Answers of an overloaded origin are quick or never come: they say nothing of time.
+            self.limit = (self.limit * BACKOFF).max(config.min as f64);
+            return;
         }
-        // The long run follows the present slowly upwards, so that a queue is seen as such, and
-        // faster downwards: what was once possible is possible.
-        let weight = if present_us < self.long_us { LONG * 5.0 } else { LONG };
-        self.long_us += (present_us - self.long_us) * weight;
-        let wanted = if sample.overloaded {
-            self.limit * BACKOFF
-        } else {
-            let gradient = (TOLERANCE * self.long_us / present_us.max(1.0)).clamp(0.5, 1.0);
-            // Without use, nothing is learnt upwards.
-            let in_use = sample.in_flight_max * 2 >= self.limit();
-            let room = if in_use { self.limit.sqrt() } else { 0.0 };
-            self.limit * gradient + room
-        };
-        let next = if sample.overloaded {
-            wanted
-        } else {
-            self.limit * (1.0 - SMOOTHING) + wanted * SMOOTHING
-        };
-        self.limit = next.clamp(config.min as f64, config.max.max(config.min) as f64);
+        let present_us = (sample.sum_us as f64 / f64::from(sample.count)).max(1.0);
+        if now.since_ms(self.window_since) >= WINDOW_MS {
+            self.least_us = [f64::INFINITY, self.least_us[0]];
+            self.window_since = now;
+        }
+        self.least_us[0] = self.least_us[0].min(present_us);
+        if self.dip > 0 {
+            self.dip -= 1;
+            return;
+        }
+        if now >= *self.dip_at.get_or_insert(now.plus_ms(DIP_EVERY_MS)) {
+            self.dip_at = Some(now.plus_ms(DIP_EVERY_MS));
+            self.dip = DIP_SAMPLES;
+        }
+        let least_us = self.least_us[0].min(self.least_us[1]);
+        let worked_on = self.limit * least_us / present_us;
+        let (waiting, root) = (self.limit - worked_on, self.limit.sqrt());
+        let in_use = sample.in_flight_max * 2 >= self.limit as usize;
+        if waiting < root && in_use {
+            self.limit += root / 2.0;
+        } else if waiting > 2.0 * root {
+            self.limit = (self.limit * SHRINK).max(worked_on + root);
+        }
+        self.limit = self.limit.clamp(config.min as f64, config.max.max(config.min) as f64);
     }
 }
 
@@ -133,56 +160,55 @@ mod tests {
     }
 
     /// Runs a saturated origin for some seconds and tells the limit at the end.
-    fn run(
-        limit: &mut Adaptive,
-        seconds: u64,
-        from_ms: u64,
-        capacity: usize,
-        work_us: u64,
-    ) -> usize {
+    fn run(limit: &mut Adaptive, seconds: u64, from_ms: u64, origin: (usize, u64)) -> usize {
+        let (capacity, work_us) = origin;
         let mut now = from_ms;
         while now < from_ms + seconds * 1_000 {
-            let in_flight = limit.limit();
+            let in_flight = limit.limit(&CONFIG);
             let took = latency_us(in_flight, capacity, work_us);
             for _ in 0..in_flight.clamp(1, 200) {
                 limit.observe(&CONFIG, (took, false), in_flight, Millis(now));
             }
             now += (took / 1_000).max(10);
         }
-        limit.limit()
+        limit.limit as usize
     }
 
     #[test]
-    fn it_finds_about_what_the_origin_can_work_on() {
-        for capacity in [10, 50, 200] {
+    fn it_finds_what_the_origin_can_work_on_and_stays_there() {
+        for capacity in [10, 50, 200, 600] {
             let mut limit = Adaptive::new(&CONFIG);
-            let found = run(&mut limit, 60, 0, capacity, 20_000);
-            assert!(found >= capacity * 7 / 10 && found <= capacity * 4, "{capacity}: {found}");
+            let found = run(&mut limit, 60, 0, (capacity, 20_000));
+            assert!(found >= capacity * 9 / 10 && found <= capacity * 13 / 10 + 4, "{found}");
+            let later = run(&mut limit, 600, 60_000, (capacity, 20_000));
+            assert!(later.abs_diff(found) <= found / 10, "{found} became {later}");
         }
     }
 
     #[test]
     fn a_brown_out_lowers_it_and_its_end_raises_it() {
         let mut limit = Adaptive::new(&CONFIG);
-        let well = run(&mut limit, 60, 0, 100, 10_000);
-        let brown = run(&mut limit, 10, 60_000, 10, 100_000);
+        let well = run(&mut limit, 60, 0, (100, 10_000));
+        let brown = run(&mut limit, 10, 60_000, (10, 100_000));
         assert!(brown * 3 < well, "{well} then {brown}");
-        let again = run(&mut limit, 120, 70_000, 100, 10_000);
-        assert!(again * 2 > well, "{well}, {brown}, then {again}");
+        let long = run(&mut limit, 120, 70_000, (10, 100_000));
+        assert!((8..=30).contains(&long), "what is slow for good is believed: {long}");
+        let again = run(&mut limit, 120, 190_000, (100, 10_000));
+        assert!(again * 10 > well * 9, "{well}, {brown}, then {again}");
     }
 
     #[test]
     fn an_idle_origin_teaches_nothing_and_overload_takes_a_tenth() {
         let mut limit = Adaptive::new(&CONFIG);
-        let before = limit.limit();
+        let before = limit.limit as usize;
         for ms in 0..10_000 {
             limit.observe(&CONFIG, (1_000, false), 1, Millis(ms));
         }
-        assert_eq!(limit.limit(), before);
+        assert_eq!(limit.limit as usize, before);
         for ms in 10_000..10_200 {
             limit.observe(&CONFIG, (1_000, true), before, Millis(ms));
         }
-        assert!(limit.limit() < before);
+        assert!((limit.limit as usize) < before);
     }
 
     #[test]
@@ -191,7 +217,7 @@ mod tests {
         let mut limit = Adaptive::new(&narrow);
         for ms in 0..100_000_u64 {
             let took = if ms % 7 == 0 { u64::MAX } else { 0 };
-            let now = limit.observe(&narrow, (took, ms % 3 == 0), 5, Millis(ms));
+            let now = limit.observe(&narrow, (took, ms % 30_001 == 0), 5, Millis(ms));
             assert!((3..=5).contains(&now));
         }
     }

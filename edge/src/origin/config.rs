@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::adaptive::AdaptiveConfig;
 use super::address::OriginAddress;
 use super::balance::BalanceConfig;
 use super::health::check::CheckConfig;
@@ -139,6 +140,9 @@ pub struct OriginLimits {
     /// Requests that one origin is given at once, over all cores. Idle connections do not count:
     /// the sockets of one origin are at most this and `idle_max` per core.
     pub in_flight_max: usize,
+    /// Between which numbers the requests that one origin is given at once are found out by its
+    /// latency; `None`: `in_flight_max` holds.
+    pub in_flight_min: Option<usize>,
     /// Requests that may wait for a place; beyond it they fail at once with `OriginBusy`.
     pub queue_max: usize,
     /// Idle connections that each core keeps to one origin; 0 keeps none.
@@ -159,6 +163,7 @@ impl Default for OriginLimits {
     fn default() -> Self {
         Self {
             in_flight_max: 1024,
+            in_flight_min: None,
             queue_max: 4096,
             idle_max: 256,
             lifetime_ms: 3_600_000,
@@ -167,5 +172,12 @@ impl Default for OriginLimits {
             interim_max: 32,
             read_bytes_max: 64 * 1024,
         }
+    }
+}
+
+impl OriginLimits {
+    /// Bounds within which the number of places is found out; `None` when it is fixed.
+    pub fn adaptive(&self) -> Option<AdaptiveConfig> {
+        self.in_flight_min.map(|min| AdaptiveConfig { min, max: self.in_flight_max.max(min) })
     }
 }

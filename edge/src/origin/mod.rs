@@ -26,6 +26,7 @@ pub mod budget;
 pub mod config;
 pub mod fill;
 pub mod health;
+pub mod hedge;
 pub mod observe;
 pub mod pool;
 pub mod quantile;
@@ -43,7 +44,7 @@ pub use config::{OriginConfig, OriginDeadlines, OriginLimits, PoolConfig, Trust}
 pub use health::check::CheckConfig;
 pub use health::passive::PassiveConfig;
 pub use health::{Event, Rule};
-pub use observe::{OriginName, OriginObserver, OriginOutcome, OriginStatus, Unobserved};
+pub use observe::{OriginName, OriginObserver, OriginOutcome, OriginStatus, Repeat, Unobserved};
 pub use pool::body::OriginBody;
 pub use pool::upload::Outbound;
 pub use pool::{Pool, PoolError};

@@ -6,6 +6,7 @@
 use http::StatusCode;
 
 use super::health::{Event, Rule};
+use super::retry::Decision;
 use crate::error::Cause;
 
 /// How one attempt at an origin ended: the `outcome` label.
@@ -94,6 +95,39 @@ impl OriginOutcome {
     }
 }
 
+/// Why a request goes out once more, or does not: the `kind` label.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Repeat {
+    /// To the same origin: the kept connection was stale.
+    Fresh,
+    /// To another origin, after this one failed.
+    Retry,
+    /// To this origin, beside another one that is late.
+    Hedge,
+    /// Not: too many do already.
+    Refused,
+}
+
+impl Repeat {
+    /// Every kind with its label value.
+    pub const ALL: [(Self, &'static str); 4] = [
+        (Self::Fresh, "fresh"),
+        (Self::Retry, "retry"),
+        (Self::Hedge, "hedge"),
+        (Self::Refused, "refused"),
+    ];
+
+    /// What a decision amounts to.
+    pub(super) const fn of(decision: Decision) -> Option<Self> {
+        match decision {
+            Decision::GiveUp => None,
+            Decision::Fresh => Some(Self::Fresh),
+            Decision::Next { .. } => Some(Self::Retry),
+            Decision::Spent => Some(Self::Refused),
+        }
+    }
+}
+
 /// Told of what happens at the origins of one pool. Called on any core; must not block.
 pub trait OriginObserver: Send + Sync {
     /// An attempt ended. Exactly one call per attempt, at the end of its response's content.
@@ -111,9 +145,9 @@ pub trait OriginObserver: Send + Sync {
         let _ = origin;
     }
 
-    /// A request is sent again, to this origin or after it to another.
-    fn retried(&self, origin: OriginName<'_>, cause: Cause) {
-        let _ = (origin, cause);
+    /// A request goes out once more: to this origin, after it to another, or beside the first.
+    fn repeated(&self, origin: OriginName<'_>, repeat: Repeat) {
+        let _ = (origin, repeat);
     }
 }
 
@@ -149,6 +183,8 @@ pub struct OriginStatus {
     pub latency_us: u64,
     /// Requests it has in hand, over all cores.
     pub in_flight: usize,
+    /// Requests that it is given at once, over all cores.
+    pub limit: usize,
     /// Requests that wait for a place, over all cores.
     pub queued: usize,
     /// Open connections, idle ones included, over all cores.

@@ -34,6 +34,8 @@ pub struct OutboundRequest {
     pub has_fallback: bool,
     /// What the request is told apart by, where the pool chooses by hash; an evenly spread number.
     pub affinity: Option<u64>,
+    /// Others may wait for the same answer: it gets a place before a request that goes alone.
+    pub is_shared: bool,
 }
 
 /// What all attempts have in common.
@@ -119,6 +121,7 @@ mod tests {
             preferred: None,
             has_fallback: false,
             affinity: None,
+            is_shared: false,
         }
         .into_template();
         let (upload, _) = Upload::new(content.expect("content"), Instant::now());

@@ -8,9 +8,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::OwnedSemaphorePermit;
+use http::StatusCode;
 
 use super::Pool;
+use super::places::Place;
 use crate::origin::observe::OriginOutcome;
 
 /// An attempt under way.
@@ -20,7 +21,7 @@ pub struct Attempt {
     index: usize,
     trial: bool,
     ended: bool,
-    place: Option<OwnedSemaphorePermit>,
+    place: Option<Place>,
 }
 
 impl Attempt {
@@ -40,7 +41,7 @@ impl Attempt {
     }
 
     /// Holds the place until the attempt ends.
-    pub fn hold(&mut self, place: OwnedSemaphorePermit) {
+    pub fn hold(&mut self, place: Place) {
         self.place = Some(place);
     }
 
@@ -51,14 +52,17 @@ impl Attempt {
 
     /// A response head has arrived. It is enough to pass a trial: others need not wait for the end
     /// of a long download.
-    pub fn answered(&mut self, outcome: OriginOutcome, took: Duration) {
+    pub fn answered(&mut self, status: StatusCode, took: Duration) {
         let (pool, origin, now) = (&self.pool, self.pool.origin(self.index), self.pool.now());
-        let took_us = took.as_micros() as u64;
+        let (outcome, took_us) = (OriginOutcome::of_status(status), took.as_micros() as u64);
         if outcome == OriginOutcome::ServerError {
             origin.latency.observe_failure(took_us, now);
         } else {
             origin.latency.observe(took_us, now);
+            pool.latencies().observe(took_us);
         }
+        let overloaded = matches!(status.as_u16(), 429 | 503);
+        origin.learn((took_us, overloaded), &pool.config().limits, now);
         if self.trial && !self.counts_against(outcome) {
             self.trial = false;
             pool.tell(self.index, origin.health.succeeded(now));
@@ -72,7 +76,11 @@ impl Attempt {
     }
 
     fn conclude(&mut self, outcome: OriginOutcome) {
-        let (health, now) = (&self.pool.origin(self.index).health, self.pool.now());
+        let (origin, now) = (self.pool.origin(self.index), self.pool.now());
+        let health = &origin.health;
+        if outcome == OriginOutcome::Timeout {
+            origin.learn((0, true), &self.pool.config().limits, now);
+        }
         let event = if self.counts_against(outcome) {
             health.window.count(false);
             health.failed(self.trial, now, self.pool.entropy())

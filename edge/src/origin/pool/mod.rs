@@ -15,19 +15,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use http::HeaderValue;
+use parking_lot::Mutex;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use selvedge_cache::Millis;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
+use super::adaptive::Adaptive;
 use super::address::{OriginAddress, OriginHost};
 use super::balance::{Member, PeakEwma, Standing};
-use super::config::{OriginConfig, PoolConfig, wait};
+use super::budget::Budget;
+use super::config::{OriginConfig, OriginLimits, PoolConfig, wait};
 use super::health::{Event, Health, Rule};
 use super::observe::{OriginName, OriginObserver, OriginStatus};
+use super::quantile::Latencies;
 use super::resolve::{Lookup, Resolver, SystemLookup};
-use crate::error::{Cause, Error};
+use crate::error::Error;
 
 pub mod attempt;
 pub mod body;
@@ -38,12 +41,14 @@ pub mod http1;
 pub mod interim;
 pub mod meter;
 pub mod pick;
+pub mod places;
 pub mod reuse;
 pub mod tls;
 pub mod upload;
 
 pub use attempt::Attempt;
 use pick::Picker;
+use places::{Place, Places, Urgency};
 
 /// Most requests that a pool can give to one origin at once.
 const IN_FLIGHT_CEILING: usize = 1 << 20;
@@ -68,6 +73,8 @@ pub struct Pool {
     config: PoolConfig,
     origins: Vec<Origin>,
     picker: Picker,
+    budget: Arc<Budget>,
+    latencies: Latencies,
     observer: Arc<dyn OriginObserver>,
     tls: Option<Arc<ClientConfig>>,
     epoch: Instant,
@@ -90,9 +97,9 @@ pub struct Origin {
     pub(super) server_name: Option<ServerName<'static>>,
     /// Open connections, over all cores; each connection's task holds one count.
     pub(super) connections: Arc<AtomicUsize>,
-    places: Arc<Semaphore>,
-    places_max: usize,
-    queued: AtomicUsize,
+    places: Arc<Places>,
+    /// How many places there should be, where that is found out.
+    adaptive: Option<Mutex<Adaptive>>,
 }
 
 impl Pool {
@@ -124,6 +131,8 @@ impl Pool {
             config,
             origins,
             picker: Picker::new(),
+            budget: Arc::default(),
+            latencies: Latencies::default(),
             observer,
             tls,
             epoch: Instant::now(),
@@ -189,6 +198,16 @@ impl Pool {
         &self.origins[index]
     }
 
+    /// How much may go out once more.
+    pub(in crate::origin) fn budget(&self) -> &Arc<Budget> {
+        &self.budget
+    }
+
+    /// Times to a response head, over all origins.
+    pub(in crate::origin) fn latencies(&self) -> &Latencies {
+        &self.latencies
+    }
+
     pub(super) fn observer(&self) -> &dyn OriginObserver {
         &*self.observer
     }
@@ -237,6 +256,8 @@ impl Origin {
             _ => None,
         };
         let places_max = pool.limits.in_flight_max.min(IN_FLIGHT_CEILING);
+        let bounds = pool.limits.adaptive();
+        let adaptive = bounds.map(|bounds| (Adaptive::new(&bounds), bounds));
         Ok(Self {
             name: config.address.to_string().into(),
             host: host_for(&config.address, pool),
@@ -245,33 +266,35 @@ impl Origin {
             resolver,
             server_name: tls::server_name(&config)?,
             connections: Arc::default(),
-            places: Arc::new(Semaphore::new(places_max)),
-            places_max,
-            queued: AtomicUsize::new(0),
+            places: Places::new(
+                adaptive.as_ref().map_or(places_max, |(found, bounds)| found.limit(bounds)),
+            ),
+            adaptive: adaptive.map(|(found, _)| Mutex::new(found)),
             config,
         })
     }
 
     /// A place among the requests that the origin is given at once; waits for one if it must.
-    pub(super) async fn place(&self, config: &PoolConfig) -> Result<OwnedSemaphorePermit, Error> {
-        if let Ok(place) = self.places.clone().try_acquire_owned() {
-            return Ok(place);
-        }
-        let _queued = Queued::enter(&self.queued, config.limits.queue_max)?;
+    pub(super) async fn place(
+        &self,
+        config: &PoolConfig,
+        urgency: Urgency,
+    ) -> Result<Place, Error> {
         let patience = wait(config.deadlines.queue_ms);
-        match timeout(patience, self.places.clone().acquire_owned()).await {
-            Ok(Ok(place)) => Ok(place),
-            Ok(Err(closed)) => Err(Error::with(Cause::Internal, closed)),
-            Err(_) => Err(Error::with(
-                Cause::OriginBusy,
-                format!("no place within {} ms", config.deadlines.queue_ms),
-            )),
-        }
+        self.places.take(urgency, config.limits.queue_max, patience).await
+    }
+
+    /// An answer came, or none did: there may be another number of places from now on.
+    fn learn(&self, (took_us, overloaded): (u64, bool), limits: &OriginLimits, now: Millis) {
+        let (Some(adaptive), Some(bounds)) = (&self.adaptive, limits.adaptive()) else { return };
+        let in_flight = self.places.in_use();
+        let limit = adaptive.lock().observe(&bounds, (took_us, overloaded), in_flight, now);
+        self.places.set_limit(limit);
     }
 
     /// Requests in hand and in the queue for a place.
     fn load(&self) -> usize {
-        self.in_flight() + self.queued.load(Ordering::Relaxed)
+        self.places.in_use() + self.places.waiting()
     }
 
     /// What the roster is told.
@@ -285,10 +308,6 @@ impl Origin {
         }
     }
 
-    fn in_flight(&self) -> usize {
-        self.places_max - self.places.available_permits().min(self.places_max)
-    }
-
     fn status(&self, now: Millis) -> OriginStatus {
         OriginStatus {
             name: self.name.clone(),
@@ -296,8 +315,9 @@ impl Origin {
             rule: self.health.rule(),
             last: self.health.last().map(|(at, event)| (now.since_ms(at), event)),
             latency_us: self.latency.expected_us(now),
-            in_flight: self.in_flight(),
-            queued: self.queued.load(Ordering::Relaxed),
+            in_flight: self.places.in_use(),
+            limit: self.places.limit(),
+            queued: self.places.waiting(),
             connections: self.connections.load(Ordering::Relaxed),
             ejections: self.health.ejections(),
         }
@@ -339,25 +359,6 @@ fn check(config: &PoolConfig) -> Result<(), PoolError> {
     match bounds.iter().find(|(_, value)| *value == 0) {
         Some((bound, _)) => Err(PoolError::Zero(name(), bound)),
         None => Ok(()),
-    }
-}
-
-/// One request in the queue for a place; leaves it when dropped.
-struct Queued<'a>(&'a AtomicUsize);
-
-impl<'a> Queued<'a> {
-    fn enter(queued: &'a AtomicUsize, queue_max: usize) -> Result<Self, Error> {
-        let entered = Self(queued);
-        if queued.fetch_add(1, Ordering::Relaxed) < queue_max {
-            return Ok(entered);
-        }
-        Err(Error::with(Cause::OriginBusy, format!("{queue_max} requests wait already")))
-    }
-}
-
-impl Drop for Queued<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

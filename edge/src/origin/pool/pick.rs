@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use selvedge_cache::Millis;
 
 use super::Pool;
+use super::places::Urgency;
 use crate::origin::balance::{self, Ask, Loads, Member, Roster, Standing, ramp};
 
 /// What changes when an origin falls ill or recovers.
@@ -40,6 +41,8 @@ pub struct Wish<'a> {
     pub has_fallback: bool,
     /// What it is told apart by when origins are chosen by hash.
     pub affinity: Option<u64>,
+    /// How it waits for a place.
+    pub urgency: Urgency,
 }
 
 impl Picker {

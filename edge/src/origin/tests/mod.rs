@@ -218,6 +218,7 @@ pub(super) fn request(method: Method, body: Outbound) -> OutboundRequest {
         preferred: None,
         has_fallback: false,
         affinity: None,
+        is_shared: false,
     }
 }
 

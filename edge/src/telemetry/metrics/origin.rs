@@ -3,13 +3,14 @@
 use metrics::Counter;
 
 use super::table::{self, Metric};
-use crate::origin::{Event, OriginOutcome};
+use crate::origin::{Event, OriginOutcome, Repeat};
 
 /// Cached handles of one (site, origin).
 #[derive(Debug)]
 pub struct OriginMetrics {
     outcomes: [Counter; OriginOutcome::ALL.len()],
     events: [Counter; Event::NAMES.len()],
+    repeats: [Counter; Repeat::ALL.len()],
 }
 
 impl OriginMetrics {
@@ -18,8 +19,14 @@ impl OriginMetrics {
         Self {
             outcomes: OriginOutcome::ALL
                 .map(|outcome| handle(table::ORIGIN_REQUESTS, outcome.name())),
+            repeats: Repeat::ALL.map(|(_, kind)| handle(table::ORIGIN_REPEATS, kind)),
             events: Event::NAMES.map(|event| handle(table::ORIGIN_EVENTS, event)),
         }
+    }
+
+    /// Counts a request that goes out once more.
+    pub fn repeated(&self, repeat: Repeat) {
+        self.repeats[repeat as usize].increment(1);
     }
 
     /// Counts an event of its health.

@@ -228,6 +228,12 @@ pub struct OriginOptions {
     pub attempts_max: u32,
     /// Roots for `https://` origins; the system's without one.
     pub ca: Option<PathBuf>,
+    /// Requests that may go out once more, in percent of the live ones.
+    pub retry_share_percent: u32,
+    /// Late requests go to a second origin.
+    pub hedge: bool,
+    /// The number of requests at once is found out.
+    pub adaptive: bool,
     /// How an origin is chosen.
     pub balance: BalanceConfig,
     /// What requests are told apart by when it is chosen by hash.

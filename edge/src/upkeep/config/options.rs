@@ -201,6 +201,16 @@ cards! {
     /// Share of a tier's origins, in percent, below which all of them are used, well or not: the
     /// whole load on a few would fell those too. 0: only when no origin at all is well.
     ORIGIN_PANIC = Card::new("site[].origin.panic", Kind::Count { min: 0, max: 100 }).or("0");
+    /// Requests that may go out once more at a time (to another origin after a failure, or beside
+    /// one that is late), in percent of the live ones; ten always may.
+    ORIGIN_RETRY_SHARE = Card::new("site[].origin.retry_share", Kind::Count { min: 0, max: 100 })
+        .or("50");
+    /// Whether a request that may be sent twice goes to a second origin beside the first when it
+    /// waits longer than nineteen of twenty do; the first answer counts.
+    ORIGIN_HEDGE = Card::new("site[].origin.hedge", Kind::Switch).or("false");
+    /// Whether the number of requests that an origin is given at once is found out by watching its
+    /// latency, up to `connections_max`: an origin that slows down is given fewer.
+    ORIGIN_ADAPTIVE = Card::new("site[].origin.adaptive", Kind::Switch).or("false");
     /// Certificates in PEM that `https://` origins are checked against, instead of the system's.
     ORIGIN_CA = Card::new("site[].origin.ca", Kind::Pem)
         .or_absent("the certificates of the system");

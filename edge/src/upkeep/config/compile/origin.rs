@@ -36,6 +36,9 @@ pub(super) fn origin(reader: &mut Reader<'_>, surroundings: &dyn Surroundings) -
         idle_max: count(reader, &o::ORIGIN_IDLE_MAX),
         attempts_max: count(reader, &o::ORIGIN_ATTEMPTS_MAX) as u32,
         ca: ca.map(|(path, _)| path),
+        retry_share_percent: count(reader, &o::ORIGIN_RETRY_SHARE) as u32,
+        hedge: reader.switch(&o::ORIGIN_HEDGE),
+        adaptive: reader.switch(&o::ORIGIN_ADAPTIVE),
         balance: balance(reader),
         hash_by: reader
             .one(&o::ORIGIN_HASH_BY, |s| parse_affinity(text(s, "key")?), ToString::to_string)
