@@ -80,7 +80,10 @@ impl OriginOutcome {
             | Cause::OriginUnreachable
             | Cause::OriginTls
             | Cause::OriginCertificate => Self::Connect,
-            Cause::OriginConnectTimeout
+            Cause::OriginDnsTimeout
+            | Cause::OriginConnectTimeout
+            | Cause::OriginTlsTimeout
+            | Cause::OriginWholeTimeout
             | Cause::OriginResponseTimeout
             | Cause::OriginBodyTimeout => Self::Timeout,
             Cause::OriginBroke | Cause::OriginMalformed => Self::Broken,

@@ -1,8 +1,8 @@
 //! Which of several origins a request goes to.
 
 use std::io::Write;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 
 use harness::{Origin, eventually, parts};
 use serde_json::Value;
@@ -89,7 +89,8 @@ pub(super) fn hashing() -> Group {
 pub(super) fn bounding() -> Group {
     let (origins, counts) = two();
     let urls: Vec<_> = origins.iter().map(Origin::url).collect();
-    let base = [("site[].origin.balance", "\"hash\""), ("site[].origin.hash_by", "\"header:X-User\"")];
+    let base =
+        [("site[].origin.balance", "\"hash\""), ("site[].origin.hash_by", "\"header:X-User\"")];
     let mut group = Group::before(&urls, &base);
     let look = |scene: &Scene| {
         let owner = |scene: &Scene| {
@@ -173,6 +174,3 @@ pub(super) fn panicking() -> Group {
     group.actors = vec![Box::new(well)];
     group
 }
-
-/// Looks that must not disturb each other.
-pub(super) type Turns = Arc<Mutex<()>>;
