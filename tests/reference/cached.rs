@@ -106,7 +106,7 @@ impl Cached {
                 let Entry::Lead(permit, _waiter) = self.cache.enter(&request, &found) else {
                     panic!("nobody else fetches");
                 };
-                let fetching = self.fetching(permit, found.base().cloned());
+                let fetching = self.fetching(permit, found.record.clone());
                 let conditional = self.conditional(&fetching);
                 let text = |value: &Option<HeaderValue>| value.as_ref().map(text);
                 let etag = text(&conditional.if_none_match);
@@ -118,7 +118,7 @@ impl Cached {
 
     fn behind(&self, request: &Request<'_>, found: &Found) -> Option<Fetching> {
         let permit = self.cache.enter_background(request, found)?;
-        Some(self.fetching(permit, found.base().cloned()))
+        Some(self.fetching(permit, found.record.clone()))
     }
 
     fn fetching(&self, mut permit: FillPermit, base: Option<Record>) -> Fetching {
@@ -195,10 +195,10 @@ impl Cached {
             headers.remove(name);
         }
         let body = Bytes::from(body.to_string());
-        let content = Content::Whole(Some(body.len() as u64));
+        let whole = Content::Whole(Some(body.len() as u64));
         let varied = self.cache.varied(&self.request(asked), &storable, response.headers);
         let heads = (headers, HeaderMap::new());
-        let writer = permit.storable(response.status, heads, content, storable, varied);
+        let writer = permit.storable(response.status, heads, whole, storable, varied);
         let mut writer = writer.expect("there is memory for one fill");
         writer.write(body);
         writer.finish().expect("nothing purges here");
