@@ -314,7 +314,7 @@ impl Examined {
 const AUTHORIZED: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Whether every use needs a validation of its own, also right after one.
-const fn is_solitary(fresh: &Fresh) -> bool {
+pub(crate) const fn is_solitary(fresh: &Fresh) -> bool {
     fresh.has(flag::NO_CACHE) || (fresh.lifetime_s == 0 && fresh.swr_s == 0)
 }
 

@@ -6,7 +6,7 @@ use http::StatusCode;
 use super::progress::{FillHead, PartHead};
 use super::writer::{FillWriter, Inner, PublishError};
 use crate::Millis;
-use crate::cache::{strong_tag, union};
+use crate::cache::{is_solitary, strong_tag, union};
 use crate::directory::Record;
 use crate::head;
 use crate::range::{ByteRange, Parts, Piece, Received};
@@ -97,8 +97,11 @@ impl FillWriter {
                 (Parts::new(Some(tag), piece), length)
             }
         };
-        let is_ok = self.head.status == StatusCode::OK && inner.cache.can_keep(received);
-        if !is_ok {
+        // What must be validated for each use would make those who wait fetch one by one.
+        let is_worth_it = self.head.status == StatusCode::OK
+            && !is_solitary(&self.head.fresh)
+            && inner.cache.can_keep(received);
+        if !is_worth_it {
             return None;
         }
         self.put_last_chunk(inner);
