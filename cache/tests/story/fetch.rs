@@ -308,6 +308,8 @@ impl World {
             let stage = std::mem::replace(&mut self.fetches[number].stage, Stage::Over);
             if let Stage::Body { writer, .. } = stage {
                 writer.fail(FailureCode(2));
+                // What came may stay as a part.
+                self.ghost.epoch += 1;
             }
         }
     }
