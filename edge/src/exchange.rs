@@ -55,6 +55,7 @@ mod parts;
 mod pass;
 mod post;
 mod purge;
+mod sticky;
 mod upload;
 
 pub use close::Closing;
