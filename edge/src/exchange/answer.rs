@@ -46,7 +46,7 @@ impl Exchange {
             let head = cache.load(record).await?.head;
             cache.shrink(record, &head.headers);
         }
-        Some(self.from_store(record, judgement, outcome, found?))
+        Some(self.stored_reply(record, judgement, outcome, found?))
     }
 
     /// [`stored`](Self::stored) without waiting: `None` unless all of it is in memory, head and
@@ -62,7 +62,7 @@ impl Exchange {
         }
         let loaded = self.shared.cache.load_now(record)?;
         let found = self.take(record, loaded)?;
-        Some(self.from_store(record, judgement, outcome, found))
+        Some(self.stored_reply(record, judgement, outcome, found))
     }
 
     /// What the request gets of a stored response; `None` if its bytes are not all there.
@@ -87,7 +87,7 @@ impl Exchange {
     }
 
     /// The answer, with what a stored response gets on its way out.
-    fn from_store(
+    fn stored_reply(
         &mut self,
         record: &Record,
         judgement: &Judgement,
