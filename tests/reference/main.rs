@@ -26,7 +26,7 @@ use story::{Dice, Step};
 /// Steps of one story; what is stored at its end is forgotten.
 const STORY_STEPS: u32 = 60;
 /// Steps of one run.
-const STEPS: u64 = 30_000;
+const STEPS: u64 = 100_000;
 /// When a story begins.
 const START_S: u64 = 1_800_000_000;
 
