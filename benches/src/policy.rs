@@ -14,6 +14,7 @@ use selvedge_cache::budget::Budget;
 use selvedge_cache::cache::{Cache, Entry, Request};
 use selvedge_cache::clock::ManualClock;
 use selvedge_cache::directory::Directory;
+use selvedge_cache::fill::Content;
 use selvedge_cache::invalidate::{LedgerId, Live, Position, PurgeState, TargetScopes};
 use selvedge_cache::key::KeyParts;
 use selvedge_cache::policy::cache_control::request_facts;
@@ -152,8 +153,8 @@ impl Stage {
         let varied = self.cache.varied(&request, &storable);
         let (headers, body) = self.copy();
         let heads = (headers, HeaderMap::new());
-        let length = Some(body.len() as u64);
-        let writer = permit.storable(StatusCode::OK, heads, length, storable, varied);
+        let content = Content::Whole(Some(body.len() as u64));
+        let writer = permit.storable(StatusCode::OK, heads, content, storable, varied);
         let mut writer = writer.expect("there is memory for one fill");
         writer.write(body);
         writer.finish().expect("nothing purges here");
