@@ -150,7 +150,7 @@ impl Stage {
         permit.sending();
         let storable = storable(&self.facts, &self.answer(), &self.options);
         let storable = storable.expect("it may be stored");
-        let varied = self.cache.varied(&request, &storable);
+        let varied = self.cache.varied(&request, &storable, &self.response);
         let (headers, body) = self.copy();
         let heads = (headers, HeaderMap::new());
         let content = Content::Whole(Some(body.len() as u64));
