@@ -153,8 +153,8 @@ impl Stage {
         let varied = self.cache.varied(&request, &storable, &self.response);
         let (headers, body) = self.copy();
         let heads = (headers, HeaderMap::new());
-        let content = Content::Whole(Some(body.len() as u64));
-        let writer = permit.storable(StatusCode::OK, heads, content, storable, varied);
+        let whole = Content::Whole(Some(body.len() as u64));
+        let writer = permit.storable(StatusCode::OK, heads, whole, storable, varied);
         let mut writer = writer.expect("there is memory for one fill");
         writer.write(body);
         writer.finish().expect("nothing purges here");

@@ -195,10 +195,10 @@ impl Cached {
             headers.remove(name);
         }
         let body = Bytes::from(body.to_string());
-        let content = Content::Whole(Some(body.len() as u64));
+        let whole = Content::Whole(Some(body.len() as u64));
         let varied = self.cache.varied(&self.request(asked), &storable, response.headers);
         let heads = (headers, HeaderMap::new());
-        let writer = permit.storable(response.status, heads, content, storable, varied);
+        let writer = permit.storable(response.status, heads, whole, storable, varied);
         let mut writer = writer.expect("there is memory for one fill");
         writer.write(body);
         writer.finish().expect("nothing purges here");
