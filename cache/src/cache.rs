@@ -14,6 +14,7 @@ use crate::fill::{FillPermit, Fills, HitForMiss, Waiter};
 use crate::head::{self, StoredHead};
 use crate::invalidate::{Live, Local, PurgeState, Scope, ScopeHash, TargetScopes, Watermark};
 use crate::policy::{self, Cause, Fresh, Judgement, Options, RequestFacts, Storable, flag};
+use crate::repair::Repairs;
 use crate::store::{CHUNK_BYTES, Health, Part, Presence, Store, StoreKey, Tier};
 use crate::variant;
 use crate::{CacheKey, Clock};
@@ -35,6 +36,8 @@ pub struct Cache {
     pub local: Local,
     /// Fills in flight.
     pub fills: Fills,
+    /// Lost chunks that are fetched again.
+    pub repairs: Arc<Repairs>,
     /// Memory.
     pub budget: Budget,
     /// Time.
@@ -102,6 +105,15 @@ pub struct Loaded {
     pub tier: Tier,
 }
 
+/// Chunks of a stored body that are in no tier.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Lost {
+    /// The first of them.
+    pub first: Option<u32>,
+    /// More than half are lost: to fetch the whole is simpler.
+    pub most: bool,
+}
+
 impl Cache {
     /// A cache over its parts.
     pub fn new(
@@ -117,6 +129,7 @@ impl Cache {
             live,
             local: Local::default(),
             fills: Fills::default(),
+            repairs: Repairs::new(budget.clone()),
             budget,
             clock,
             hit_for_miss: HitForMiss::default(),
@@ -188,8 +201,8 @@ impl Cache {
         purges
     }
 
-    /// Whether a body of this length, in bytes, can be kept: on disk, or in half of the memory for
-    /// bodies.
+    /// Whether a body of this length, in bytes, can be kept: on disk, or in half of the memory that
+    /// bodies may have now.
     pub(crate) fn can_keep(&self, length: u64) -> bool {
         self.store.health() == Health::Healthy
             || length <= self.budget.limit_bytes(Class::Bodies) as u64 / 2
@@ -213,16 +226,20 @@ impl Cache {
         decoded
     }
 
-    /// Whether all chunks of `from..to` could be read now, by RAM tables alone.
-    pub fn can_read(&self, record: &Record, from: u64, to: u64) -> bool {
+    /// Which chunks of `from..to` could not be read now, by RAM tables alone.
+    pub fn lost(&self, record: &Record, from: u64, to: u64) -> Lost {
         if record.inline || from >= to {
-            return true;
+            return Lost::default();
         }
         let (first, last) = (from / CHUNK_BYTES as u64, (to - 1) / CHUNK_BYTES as u64);
-        (first..=last).all(|chunk| {
-            let key = StoreKey { object: record.body, part: Part::Chunk(chunk as u32) };
-            self.store.presence(key) != Presence::Absent
-        })
+        let absent = |chunk: &u64| {
+            let key = StoreKey { object: record.body, part: Part::Chunk(*chunk as u32) };
+            self.store.presence(key) == Presence::Absent
+        };
+        let mut absent = (first..=last).filter(absent);
+        let first_lost = absent.next().map(|chunk| chunk as u32);
+        let lost = u64::from(first_lost.is_some()) + absent.count() as u64;
+        Lost { first: first_lost, most: lost * 2 > last - first + 1 }
     }
 
     /// **Invalidate**: an unsafe method succeeded on this URL (RFC 9111 §4.4).

@@ -18,11 +18,13 @@ pub mod abandon;
 pub mod collapse;
 pub mod machine;
 pub mod progress;
+pub mod reader;
 pub mod writer;
 
 pub use abandon::HitForMiss;
 pub use collapse::{FillKey, Fills, Join};
-pub use progress::{FillHead, FillReader, HeadOutcome, ReadError, Waiter};
+pub use progress::{FillHead, HeadOutcome, Waiter};
+pub use reader::{FillReader, ReadError};
 pub use writer::{FillPermit, FillWriter, PublishError};
 
 /// Why a fill failed, in the words of whoever fetched: opaque here.
