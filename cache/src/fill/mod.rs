@@ -22,7 +22,7 @@ pub mod reader;
 pub mod writer;
 
 pub use abandon::HitForMiss;
-pub use collapse::{FillKey, Fills, Join};
+pub use collapse::{FillKey, Fills, InFlight, Join};
 pub use progress::{FillHead, HeadOutcome, Waiter};
 pub use reader::{FillReader, ReadError};
 pub use writer::{FillPermit, FillWriter, PublishError};

@@ -165,6 +165,9 @@ pub trait Store: Send + Sync + 'static {
     /// The value from any tier. `None` is a miss, whatever the reason; reasons are counted.
     fn get(&self, key: StoreKey) -> BoxFuture<'_, Option<(Bytes, Tier)>>;
 
+    /// The value from any tier, left where it lies: what is on disk does not move to memory.
+    fn read(&self, key: StoreKey) -> BoxFuture<'_, Option<Bytes>>;
+
     /// Keeps a value: in memory at once, on disk behind (a copy that cannot be queued is counted
     /// and left out). `value` must own exactly its bytes: callers copy out of big buffers first.
     fn put(&self, key: StoreKey, value: Bytes);

@@ -131,6 +131,16 @@ impl Store for Tiered {
         })
     }
 
+    fn read(&self, key: StoreKey) -> BoxFuture<'_, Option<Bytes>> {
+        if let Some(value) = self.peek(key) {
+            return Box::pin(ready(Some(value)));
+        }
+        match self.disk(key) {
+            Some(disk) => Box::pin(disk.get(key)),
+            None => Box::pin(ready(None)),
+        }
+    }
+
     fn put(&self, key: StoreKey, value: Bytes) {
         if let Some(disk) = self.disk(key) {
             disk.put(key, value.clone());

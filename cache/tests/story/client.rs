@@ -243,7 +243,7 @@ impl World {
             self.clients[client].at = At::Look;
             return;
         };
-        if !self.cache.can_read(&record, 0, record.length) {
+        if self.cache.lost(&record, 0, record.length).first.is_some() {
             self.cache.forget(&record);
             self.ghost.epoch += 1;
             self.clients[client].at = At::Look;

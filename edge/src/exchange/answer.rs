@@ -5,14 +5,18 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use selvedge_cache::budget::Class;
+use selvedge_cache::budget::window::PIECE_BYTES_MIN;
+use selvedge_cache::cache::Loaded;
 use selvedge_cache::directory::Record;
 use selvedge_cache::fill::{FillHead, Waiter};
+use selvedge_cache::head::StoredHead;
 use selvedge_cache::policy::validation::Stored;
-use selvedge_cache::policy::{Judgement, Verdict, flag};
+use selvedge_cache::policy::{self, Judgement, Verdict, flag};
 use selvedge_cache::reader::StoredReader;
 
 use super::{Closing, Exchange, Refused, Reply, outbound};
-use crate::error::Error;
+use crate::error::{Cause, Error};
 use crate::filter::{Context, Filters, ResponseHead};
 use crate::journal::{CacheOutcome, Journal};
 use crate::node::Shared;
@@ -32,54 +36,99 @@ impl Exchange {
         outcome: CacheOutcome,
     ) -> Option<Reply> {
         let loaded = self.shared.cache.load(record).await?;
-        let provenance = self.provenance(judgement, outcome);
-        let mut headers = loaded.head.headers;
-        let status = loaded.head.status;
+        let mut found = self.take(record, loaded);
+        // A head that was sent cannot be taken back: the first bytes must be in hand.
+        if let Some((_, _, body)) = &mut found
+            && !body.primed().await
+        {
+            found = None;
+        }
+        if found.is_none() {
+            self.shared.cache.forget(record);
+        }
+        Some(self.from_store(record, judgement, outcome, found?))
+    }
+
+    /// [`stored`](Self::stored) without waiting: `None` unless all of it is in memory, head and
+    /// content in one.
+    pub(super) fn stored_now(
+        &mut self,
+        record: &Record,
+        judgement: &Judgement,
+        outcome: CacheOutcome,
+    ) -> Option<Reply> {
+        if !record.inline {
+            return None;
+        }
+        let loaded = self.shared.cache.load_now(record)?;
+        let found = self.take(record, loaded)?;
+        Some(self.from_store(record, judgement, outcome, found))
+    }
+
+    /// What the request gets of a stored response; `None` if its bytes are not all there.
+    fn take(&self, record: &Record, loaded: Loaded) -> Option<(StoredHead, Shape, Body)> {
+        let Loaded { head, inline, .. } = loaded;
         let shape = shape(
             &self.admitted.method,
             &self.admitted.headers,
-            &Stored { status, headers: &headers, received: record.fresh.received },
+            &Stored {
+                status: head.status,
+                headers: &head.headers,
+                received: record.fresh.received,
+            },
             Some(record.length),
         );
         let body = if self.admitted.method == Method::HEAD {
             Body::Empty
         } else {
-            let mut body = self.stored_body(record, &loaded.inline, &shape);
-            // A head that was sent cannot be taken back: the first bytes must be in hand.
-            if let Some(found) = &mut body
-                && !found.primed().await
-            {
-                body = None;
-            }
-            let Some(body) = body else {
-                self.shared.cache.forget(record);
-                return None;
-            };
-            body
+            self.stored_body(record, (&head.headers, &inline), &shape)?
         };
+        Some((head, shape, body))
+    }
+
+    /// The answer, with what a stored response gets on its way out.
+    fn from_store(
+        &mut self,
+        record: &Record,
+        judgement: &Judgement,
+        outcome: CacheOutcome,
+        (head, shape, body): (StoredHead, Shape, Body),
+    ) -> Reply {
+        let StoredHead { status, mut headers } = head;
         if record.fresh.has(flag::EDGE_FIELDS) {
             fields::remove_edge_fields(&mut headers);
         }
         fields::set_age(&mut headers, judgement.age_s.unwrap_or(0));
-        add_cache_status(&mut headers, &provenance);
+        add_cache_status(&mut headers, &self.provenance(judgement, outcome));
         self.journal().cache = outcome;
-        self.journal().detail = judgement.cause.token();
-        Some(self.shaped(shape, status, headers, body, Some(record.length)))
+        self.journal().detail = match outcome {
+            // Why the origin was asked; that its answer is fresh needs no word.
+            CacheOutcome::Revalidated | CacheOutcome::Collapsed => self.cause,
+            _ => judgement.cause.token(),
+        };
+        self.shaped(shape, status, headers, body, Some(record.length))
     }
 
-    /// The bytes of a stored response that the shape needs; `None` if they are not all there.
-    fn stored_body(&self, record: &Record, inline: &Bytes, shape: &Shape) -> Option<Body> {
+    /// The bytes of a stored response that the shape needs; `None` if they are not all there, nor
+    /// to be had again.
+    fn stored_body(
+        &self,
+        record: &Record,
+        (headers, inline): (&HeaderMap, &Bytes),
+        shape: &Shape,
+    ) -> Option<Body> {
         let cache = &self.shared.cache;
         let read = |from: u64, to: u64| {
-            if !cache.can_read(record, from, to) {
-                return None;
+            if record.inline {
+                return Some(Body::Inline(inline.slice(from as usize..to as usize)));
             }
-            Some(if record.inline {
-                Body::Inline(inline.slice(from as usize..to as usize))
-            } else {
-                let store = Arc::clone(&cache.store);
-                Body::Stored(StoredReader::new(store, record.body, from, to))
-            })
+            let reader = StoredReader::new(Arc::clone(&cache.store), record.body, from, to);
+            let lost = cache.lost(record, from, to);
+            Some(Body::Stored(match self.mender(headers, record.length, record.body) {
+                Some(mender) if !lost.most => reader.mended(mender, lost.first),
+                _ if lost.first.is_none() => reader,
+                _ => return None,
+            }))
         };
         match shape {
             Shape::Full => read(0, record.length),
@@ -94,7 +143,7 @@ impl Exchange {
 
     /// Answers while the body arrives.
     pub(super) fn filling(
-        mut self,
+        &mut self,
         head: &FillHead,
         waiter: Waiter,
         outcome: CacheOutcome,
@@ -102,25 +151,15 @@ impl Exchange {
         self.name_for_log();
         let now = self.shared.cache.clock.now();
         let mut headers = head.headers.clone();
-        if outcome == CacheOutcome::Miss {
+        if outcome != CacheOutcome::Collapsed {
             headers.extend(head.omitted.clone());
         }
-        let collapsed = outcome == CacheOutcome::Collapsed;
-        let provenance = Provenance {
-            forward: Some(self.forward),
-            forward_status: (self.forward == Forward::Stale).then_some(head.status),
-            ttl_s: Some(head.fresh.ttl_at(now)),
-            stored: true,
-            collapsed,
-            ..Provenance::default()
-        };
         if head.fresh.has(flag::EDGE_FIELDS) {
             fields::remove_edge_fields(&mut headers);
         }
         if head.fresh.age_at(now) > 0 {
             fields::set_age(&mut headers, head.fresh.age_at(now));
         }
-        add_cache_status(&mut headers, &provenance);
         let (method, asked) = (&self.admitted.method, &self.admitted.headers);
         let stored =
             Stored { status: head.status, headers: &headers, received: head.fresh.received };
@@ -129,14 +168,27 @@ impl Exchange {
             Shape::Parts(_) => Shape::Full,
             shape => shape,
         };
+        let tells = self.forward == Forward::Stale || shape != Shape::Full;
+        let provenance = Provenance {
+            forward: Some(self.forward),
+            forward_status: tells.then_some(head.status),
+            ttl_s: Some(head.fresh.ttl_at(now)),
+            stored: true,
+            collapsed: outcome == CacheOutcome::Collapsed,
+            detail: self.forward_detail(),
+            ..Provenance::default()
+        };
+        add_cache_status(&mut headers, &provenance);
         let (from, to) = match shape {
             Shape::Partial(range) => (range.first, Some(range.last + 1)),
             _ => (0, head.length),
         };
         let store = Arc::clone(&self.shared.cache.store);
-        let reader = waiter.read(store, head.object, from, to);
+        let mender = head.length.and_then(|length| self.mender(&head.headers, length, head.object));
+        let reader = waiter.read(store, head.object, from, to).mended(mender);
         let body = Body::Filling(reader, to.map(|to| to - from));
         self.journal().cache = outcome;
+        self.journal().detail = self.cause;
         self.shaped(shape, head.status, headers, body, head.length)
     }
 
@@ -183,6 +235,11 @@ impl Exchange {
         add_cache_status(headers, provenance);
     }
 
+    /// The cause of a fetch for `Cache-Status`; `uri-miss` says already that nothing was stored.
+    fn forward_detail(&self) -> &'static str {
+        if self.cause == policy::Cause::NothingStored.token() { "" } else { self.cause }
+    }
+
     /// How a stored response came to be the answer.
     fn provenance(&self, judgement: &Judgement, outcome: CacheOutcome) -> Provenance<'static> {
         let detail = match judgement.verdict {
@@ -192,11 +249,17 @@ impl Exchange {
         let ttl_s = judgement.ttl_s;
         match outcome {
             CacheOutcome::Revalidated | CacheOutcome::Collapsed => Provenance {
-                forward: Some(Forward::Stale),
-                forward_status: Some(StatusCode::NOT_MODIFIED),
+                forward: Some(self.forward),
+                // A HEAD is never sent with the conditions of the cache.
+                forward_status: Some(if self.admitted.method == Method::HEAD {
+                    StatusCode::OK
+                } else {
+                    StatusCode::NOT_MODIFIED
+                }),
                 ttl_s,
                 stored: true,
                 collapsed: outcome == CacheOutcome::Collapsed,
+                detail: self.forward_detail(),
                 ..Provenance::default()
             },
             _ => Provenance { ttl_s, detail, ..Provenance::default() },
@@ -248,6 +311,11 @@ impl Exchange {
             headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
         }
         let body = if self.admitted.method == Method::HEAD { Body::Empty } else { body };
+        let budget = &self.shared.cache.budget;
+        if body.is_streamed() && !budget.could_take(Class::Windows, PIECE_BYTES_MIN) {
+            // Better than a head whose body would not come.
+            return self.fail(&Cause::Overloaded.into());
+        }
         self.hand_over(status, headers, body)
     }
 
@@ -258,7 +326,8 @@ impl Exchange {
             journal.status = status;
             journal.ttfb = Some(journal.started.elapsed());
             let closing = Closing::new(journal, Arc::clone(&self.shared.telemetry));
-            return assemble(status, headers, Outgoing::new(body, closing));
+            let outgoing = Outgoing::new(body, closing).within(&self.shared.cache.budget);
+            return assemble(status, headers, outgoing);
         }
         let mut head = ResponseHead { status: &mut status, headers: &mut headers };
         filters.iter().for_each(|filter| filter.response(&mut self.context, &mut head));
@@ -273,7 +342,7 @@ impl Exchange {
         let copy = outbound::context(&context);
         let closing = Closing::new(journal, Arc::clone(&self.shared.telemetry))
             .with_filters(filters.clone(), context);
-        let mut outgoing = Outgoing::new(body, closing);
+        let mut outgoing = Outgoing::new(body, closing).within(&self.shared.cache.budget);
         if filtered {
             outgoing = outgoing.filtered(filters.clone(), copy);
         }

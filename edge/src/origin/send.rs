@@ -3,14 +3,16 @@
 //! The loop is all that is here: choose an origin, get a place and a connection, exchange, and when
 //! that fails ask [`retry`] what to do. Each of these steps lives elsewhere.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 use selvedge_cache::Millis;
+use selvedge_cache::budget::Budget;
 use smallvec::SmallVec;
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::config::wait;
@@ -36,8 +38,10 @@ pub struct Connections(Rc<Inner>);
 #[derive(Debug)]
 struct Inner {
     idle: RefCell<IdleSet<Connection>>,
-    sweeping: Cell<bool>,
+    /// The task that closes idle connections, and when it wakes.
+    sweep: RefCell<Option<(Millis, AbortHandle)>>,
     epoch: Instant,
+    budget: Option<Budget>,
 }
 
 impl Default for Connections {
@@ -49,8 +53,17 @@ impl Default for Connections {
 impl Connections {
     /// No connection yet.
     pub fn new() -> Self {
-        let (idle, sweeping) = (RefCell::default(), Cell::new(false));
-        Self(Rc::new(Inner { idle, sweeping, epoch: Instant::now() }))
+        Self::with(None)
+    }
+
+    /// As [`Connections::new`]; connections read less at a time while this budget is short.
+    pub fn within(budget: Budget) -> Self {
+        Self::with(Some(budget))
+    }
+
+    fn with(budget: Option<Budget>) -> Self {
+        let (idle, sweep) = (RefCell::default(), RefCell::default());
+        Self(Rc::new(Inner { idle, sweep, epoch: Instant::now(), budget }))
     }
 
     /// Idle connections on this core, over all pools.
@@ -212,7 +225,8 @@ impl Connections {
         let origin = pool.origin(index);
         let transport = connect::connect(pool, origin).await?;
         pool.observer().connected(pool.name_of(index));
-        Connection::open(transport, &pool.config().limits, origin.connections.clone()).await
+        let (limits, budget) = (&pool.config().limits, self.0.budget.clone());
+        Connection::open(transport, limits, origin.connections.clone(), budget).await
     }
 
     /// Takes a connection back after a whole response. It is kept once it is free; it never will
@@ -247,8 +261,13 @@ impl Connections {
     fn keep(&self, key: ReuseKey, connection: Connection, expires: Millis, idle_max: usize) {
         let evicted = self.0.idle.borrow_mut().put(key, connection, expires, idle_max);
         drop(evicted);
-        if !self.0.sweeping.replace(true) {
-            tokio::task::spawn_local(sweep(Rc::downgrade(&self.0)));
+        let mut running = self.0.sweep.borrow_mut();
+        // A pool with a shorter wait than the others' must not wait for theirs.
+        if running.as_ref().is_none_or(|(wakes, _)| expires < *wakes) {
+            let next = tokio::task::spawn_local(sweep(Rc::downgrade(&self.0))).abort_handle();
+            if let Some((_, late)) = running.replace((expires, next)) {
+                late.abort();
+            }
         }
     }
 
@@ -277,9 +296,12 @@ async fn sweep(core: Weak<Inner>) {
             idle.next_expiry()
         };
         let Some(next) = next else {
-            inner.sweeping.set(false);
+            *inner.sweep.borrow_mut() = None;
             return;
         };
+        if let Some((wakes, _)) = inner.sweep.borrow_mut().as_mut() {
+            *wakes = next;
+        }
         let wake = inner.epoch + Duration::from_millis(next.0);
         drop(inner);
         sleep_until(wake).await;

@@ -11,7 +11,7 @@
 
 use std::cell::Cell;
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, ready};
@@ -26,7 +26,8 @@ use tokio::time::Sleep;
 
 use super::Http2Config;
 use super::request::{InterimWriter, RequestStream, SharedRespond, patience};
-use crate::accept::{Connection, Delivery, Handler, Interim, OutgoingBody, Received, RequestBody};
+use crate::accept::RequestBody;
+use crate::accept::{Answer, Connection, Delivery, Handler, Interim, OutgoingBody, Received};
 use crate::error::Error;
 use crate::journal::{COUNTERS, Counters};
 
@@ -72,9 +73,15 @@ async fn answer<H: Handler>(
     received: Received,
     respond: &SharedRespond,
 ) -> Option<Response<H::Body>> {
-    let mut call = pin!(shared.handler.call(received));
+    let mut waiting = match shared.handler.call(received) {
+        Answer::Now(response) => {
+            shared.progress.set(true);
+            return Some(response);
+        }
+        Answer::Later(waiting) => waiting,
+    };
     poll_fn(|cx| {
-        let polled = call.as_mut().poll(cx).map(Some);
+        let polled = waiting.as_mut().poll(cx).map(Some);
         shared.progress.set(true); // it may have sent interim responses or opened windows
         if polled.is_ready() {
             return polled;
@@ -150,7 +157,13 @@ async fn send<H: Handler>(
     }
 
     let mut bytes_sent = 0;
-    while let Some(frame) = outflow.next_frame(body).await? {
+    loop {
+        // Content is taken only for a peer that lets some of it leave: whoever keeps its windows
+        // closed holds no piece. (The end of content of unknown length needs no window.)
+        if body.size_hint().exact().is_some_and(|left| left > 0) {
+            outflow.capacity(1).await?;
+        }
+        let Some(frame) = outflow.next_frame(body).await? else { break };
         // A body of very many very small pieces must neither fill `h2` with frames nor keep
         // the core from others.
         tokio::task::consume_budget().await;

@@ -19,6 +19,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
+use selvedge_cache::budget::Budget;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
@@ -64,8 +65,9 @@ impl Connection {
         transport: Transport,
         limits: &OriginLimits,
         open: Arc<AtomicUsize>,
+        budget: Option<Budget>,
     ) -> Result<Self, Error> {
-        let (io, counts) = Meter::new(transport);
+        let (io, counts) = Meter::new(transport, budget);
         let read_bytes_max = limits.read_bytes_max.max(limits.head_bytes_max).max(READ_BYTES_MIN);
         let (sender, connection) = Builder::new()
             .max_headers(limits.fields_max)
