@@ -8,8 +8,9 @@
 //! writing just does not go on, and reading, which meets the answer first and the end after it,
 //! decides how the exchange ends.
 //!
-//! While memory for slow clients is short it also reads less at a time, so that the parser's buffer,
-//! which follows what reads bring, stays small behind a response that nobody takes.
+//! It also bounds what one read brings: the parser's buffer grows with that, and behind a response
+//! that nobody takes it is memory that no permit covers. Reads are large only on a connection that
+//! has brought much, and never while memory for slow clients is short.
 
 use std::cell::Cell;
 use std::io;
@@ -40,12 +41,23 @@ pub struct Meter<T> {
 
 /// A read is never held to less, in bytes: the parser's smallest buffer.
 const READ_BYTES_MIN: usize = 8 * 1024;
+/// What a read brings at most until a connection has brought [`PROVEN_BYTES`], in bytes.
+const READ_BYTES_AT_FIRST: usize = 16 * 1024;
+/// After so many bytes, a connection reads as much at once as its parser has room for.
+const PROVEN_BYTES: u64 = 4 << 20;
 
 impl<T> Meter<T> {
     /// Counts from zero. Reads as much at a time as a client may be handed within `budget`.
     pub fn new(io: T, budget: Option<Budget>) -> (Self, Rc<Counts>) {
         let counts = Rc::new(Counts::default());
         (Self { io, counts: counts.clone(), write_failed: false, budget }, counts)
+    }
+
+    fn read_bytes_max(&self) -> usize {
+        let short = self.budget.as_ref().map_or(usize::MAX, Budget::piece_bytes);
+        let at_first = self.counts.read.get() < PROVEN_BYTES;
+        let most = if at_first { short.min(READ_BYTES_AT_FIRST) } else { short };
+        most.max(READ_BYTES_MIN)
     }
 
     /// Counts what was written, and keeps a failure back. No waker is needed: the reader's own
@@ -73,7 +85,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Meter<T> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        let most = self.budget.as_ref().map_or(usize::MAX, Budget::piece_bytes).max(READ_BYTES_MIN);
+        let most = self.read_bytes_max();
         let polled = if buf.remaining() <= most {
             Pin::new(&mut self.io).poll_read(cx, buf)
         } else {
