@@ -163,7 +163,7 @@ impl Connections {
         let config = pool.config();
         let origin = pool.origin(attempt.index());
         if !attempt.holds_place() {
-            match origin.place(config).await {
+            match origin.place(&pool).await {
                 Ok(place) => attempt.hold(place),
                 Err(error) => return Err(Box::new(Tripped::unsent(error, attempt))),
             }
@@ -200,7 +200,8 @@ impl Connections {
         attempt.answered(outcome);
         let whole_by = sent_at + wait(config.deadlines.whole_ms);
         let home = self.clone();
-        let lease = Lease { connection, attempt, home, upload: progress, outcome };
+        let lent = attempt.lend(connection.abort_handle());
+        let lease = Lease { connection, attempt, lent, home, upload: progress, outcome };
         Ok(OriginReply {
             status: parts.status,
             version: parts.version,

@@ -8,8 +8,10 @@
 use std::sync::Arc;
 
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::AbortHandle;
 
 use super::Pool;
+use super::takers::Lent;
 use crate::origin::health::passive::Change;
 use crate::origin::observe::OriginOutcome;
 
@@ -42,6 +44,12 @@ impl Attempt {
     /// Holds the place until the attempt ends.
     pub fn hold(&mut self, place: OwnedSemaphorePermit) {
         self.place = Some(place);
+    }
+
+    /// Lends the place to whoever takes the response that `connection` brings.
+    pub fn lend(&mut self, connection: AbortHandle) -> Lent {
+        let takers = &self.pool.origin(self.index).takers;
+        takers.lend(self.place.take(), connection, self.pool.now())
     }
 
     /// Whether it has one.

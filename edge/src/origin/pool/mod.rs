@@ -11,15 +11,17 @@
 //! Knows nothing of sites, caches or clients.
 
 use std::hash::{BuildHasher, RandomState};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use http::HeaderValue;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use selvedge_cache::Millis;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
 use super::address::{OriginAddress, OriginHost};
 use super::balance::{Balance, Candidate, Candidates, RoundRobin, Standing};
@@ -37,10 +39,12 @@ pub mod http1;
 pub mod interim;
 pub mod meter;
 pub mod reuse;
+pub mod takers;
 pub mod tls;
 pub mod upload;
 
 pub use attempt::Attempt;
+use takers::{STALLED_MS, Takers};
 
 /// Most requests that a pool can give to one origin at once.
 const IN_FLIGHT_CEILING: usize = 1 << 20;
@@ -86,7 +90,11 @@ pub struct Origin {
     places: Arc<Semaphore>,
     places_max: usize,
     queued: AtomicUsize,
+    pub(super) takers: Arc<Takers>,
 }
+
+/// Between two looks for a place that may be taken back, at least.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 impl Pool {
     /// A pool that balances in turn and asks the system for addresses.
@@ -246,24 +254,35 @@ impl Origin {
             places: Arc::new(Semaphore::new(places_max)),
             places_max,
             queued: AtomicUsize::new(0),
+            takers: Arc::default(),
             config,
         })
     }
 
-    /// A place among the requests that the origin is given at once; waits for one if it must.
-    pub(super) async fn place(&self, config: &PoolConfig) -> Result<OwnedSemaphorePermit, Error> {
+    /// A place among the requests that the origin is given at once; waits for one if it must, and
+    /// takes it from a response that nobody takes.
+    pub(super) async fn place(&self, pool: &Pool) -> Result<OwnedSemaphorePermit, Error> {
+        let config = &pool.config;
         if let Ok(place) = self.places.clone().try_acquire_owned() {
             return Ok(place);
         }
         let _queued = Queued::enter(&self.queued, config.limits.queue_max)?;
-        let patience = wait(config.deadlines.queue_ms);
-        match timeout(patience, self.places.clone().acquire_owned()).await {
-            Ok(Ok(place)) => Ok(place),
-            Ok(Err(closed)) => Err(Error::with(Cause::Internal, closed)),
-            Err(_) => Err(Error::with(
-                Cause::OriginBusy,
-                format!("no place within {} ms", config.deadlines.queue_ms),
-            )),
+        let late = Instant::now() + wait(config.deadlines.queue_ms);
+        let mut free = pin!(self.places.clone().acquire_owned());
+        loop {
+            let now = pool.now();
+            let look_again = match self.takers.take_back(now) {
+                Ok(place) => return Ok(place),
+                Err(None) => Duration::from_millis(STALLED_MS),
+                Err(Some(due)) => Duration::from_millis(due.since_ms(now)).max(LOOK_AGAIN),
+            };
+            if let Ok(free) = timeout_at(late.min(Instant::now() + look_again), &mut free).await {
+                return free.map_err(|closed| Error::with(Cause::Internal, closed));
+            }
+            if Instant::now() >= late {
+                let waited = format!("no place within {} ms", config.deadlines.queue_ms);
+                return Err(Error::with(Cause::OriginBusy, waited));
+            }
         }
     }
 
