@@ -38,8 +38,6 @@ pub struct StoredReader {
     next_chunk: u32,
     slots: VecDeque<Slot>,
     mender: Option<Box<Mender>>,
-    /// A chunk that is known to be lost, and has not been had again.
-    lost: Option<u32>,
 }
 
 impl std::fmt::Debug for StoredReader {
@@ -52,14 +50,14 @@ impl StoredReader {
     /// A reader of one object's chunks.
     pub fn new(store: Arc<dyn Store>, object: u64, from: u64, to: u64) -> Self {
         let next_chunk = (from / CHUNK_BYTES as u64) as u32;
-        let (slots, mender, lost) = (VecDeque::new(), None, None);
-        Self { store, object, offset: from, to, next_chunk, slots, mender, lost }
+        let (slots, mender) = (VecDeque::new(), None);
+        Self { store, object, offset: from, to, next_chunk, slots, mender }
     }
 
-    /// Has lost chunks fetched again; `lost` is the first that is known to be.
+    /// Has chunks that are lost meanwhile fetched again.
     #[must_use]
-    pub fn mended(mut self, mender: Mender, lost: Option<u32>) -> Self {
-        (self.mender, self.lost) = (Some(Box::new(mender)), lost);
+    pub fn mended(mut self, mender: Option<Mender>) -> Self {
+        self.mender = mender.map(Box::new);
         self
     }
 
@@ -69,18 +67,11 @@ impl StoredReader {
     }
 
     /// Whether the first chunk can be had: waits for it, and keeps it for the read that follows.
-    /// So can then the first that is lost, if one is known to be: the origin was asked for it.
     pub async fn primed(&mut self) -> bool {
         if self.offset >= self.to {
             return true;
         }
         std::future::poll_fn(|cx| {
-            if let Some(lost) = self.lost {
-                if ready!(self.poll_mend(cx, lost)).is_none() {
-                    return Poll::Ready(false);
-                }
-                self.lost = None;
-            }
             let first = ready!(self.poll_chunk(cx, READS_MAX));
             let found = first.is_some();
             if found {

@@ -21,11 +21,13 @@ pub mod progress;
 pub mod reader;
 pub mod writer;
 
+mod publish;
+
 pub use abandon::HitForMiss;
 pub use collapse::{FillKey, Fills, InFlight, Join};
-pub use progress::{FillHead, HeadOutcome, Waiter};
+pub use progress::{FillHead, HeadOutcome, PartHead, Waiter};
 pub use reader::{FillReader, ReadError};
-pub use writer::{FillPermit, FillWriter, PublishError};
+pub use writer::{Content, FillPermit, FillWriter, PublishError};
 
 /// Why a fill failed, in the words of whoever fetched: opaque here.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]

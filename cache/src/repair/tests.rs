@@ -59,7 +59,7 @@ impl Story {
         let origin = Box::new(Origin(Arc::clone(&self.asked)));
         let store: Arc<dyn Store> = self.store.clone();
         let mender = Mender::new(Arc::clone(&self.repairs), store.clone(), of, OBJECT, origin);
-        StoredReader::new(store, OBJECT, 0, length).mended(mender, None)
+        StoredReader::new(store, OBJECT, 0, length).mended(Some(mender))
     }
 
     /// Answers everything that was asked by now; says which bytes that was.
