@@ -55,6 +55,7 @@ mod pass;
 mod post;
 mod purge;
 mod refetch;
+mod sticky;
 mod upload;
 
 pub use close::Closing;

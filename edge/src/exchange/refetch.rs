@@ -33,7 +33,7 @@ impl Exchange {
     /// then nothing can be put together with it.
     pub(super) fn mender(&self, headers: &HeaderMap, length: u64, object: u64) -> Option<Mender> {
         let of = Representation::of(headers, length)?;
-        let mut fields = outbound::fields(&self.admitted);
+        let mut fields = outbound::fields(&self.admitted, &self.world.admission.cdn_loop);
         outbound::whole_and_unconditional(&mut fields);
         let asker = Asker {
             worker: Rc::clone(&self.worker),

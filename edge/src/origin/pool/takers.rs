@@ -15,9 +15,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use selvedge_cache::Millis;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::AbortHandle;
 
+use super::places::Place;
 use crate::journal::{COUNTERS, Counters};
 
 /// A taker that has been silent for so long, in milliseconds, may lose its place to one that waits.
@@ -43,7 +43,7 @@ struct Listed {
 struct Taker {
     silent_since_ms: AtomicU64,
     revoked: AtomicBool,
-    place: Mutex<Option<OwnedSemaphorePermit>>,
+    place: Mutex<Option<Place>>,
     connection: AbortHandle,
 }
 
@@ -59,7 +59,7 @@ impl Takers {
     /// Lends a place; `connection` is the task that is ended when it is taken back.
     pub fn lend(
         self: &Arc<Self>,
-        place: Option<OwnedSemaphorePermit>,
+        place: Option<Place>,
         connection: AbortHandle,
         now: Millis,
     ) -> Lent {
@@ -78,7 +78,7 @@ impl Takers {
 
     /// The place of the taker that has been silent for the longest time, if that is long enough;
     /// otherwise when one may be, at the earliest.
-    pub fn take_back(&self, now: Millis) -> Result<OwnedSemaphorePermit, Option<Millis>> {
+    pub fn take_back(&self, now: Millis) -> Result<Place, Option<Millis>> {
         let listed = self.listed.lock();
         loop {
             let silent = |taker: &&Arc<Taker>| taker.silent_since_ms.load(Ordering::Acquire);
@@ -128,20 +128,21 @@ impl Drop for Lent {
 
 #[cfg(test)]
 mod tests {
-    use tokio::sync::Semaphore;
+    use std::time::Duration;
 
     use super::*;
+    use crate::origin::pool::places::{Places, Urgency};
 
     #[tokio::test]
     async fn the_longest_silent_taker_loses_its_place_and_only_after_its_time() {
-        let places = Arc::new(Semaphore::new(3));
+        let places = Places::new(3);
         let takers = Arc::<Takers>::default();
-        let lend = |now| {
-            let place = places.clone().try_acquire_owned().expect("a place");
+        let lend = async |now| {
+            let place = places.take(Urgency::Alone, 0, Duration::ZERO).await.expect("a place");
             let connection = tokio::spawn(std::future::pending::<()>()).abort_handle();
             takers.lend(Some(place), connection, Millis(now))
         };
-        let (asking, silent, lately) = (lend(0), lend(100), lend(200));
+        let (asking, silent, lately) = (lend(0).await, lend(100).await, lend(200).await);
         asking.asks();
         assert_eq!(takers.take_back(Millis(100 + STALLED_MS - 1)).err(), Some(Some(Millis(3_100))));
         let place = takers.take_back(Millis(100 + STALLED_MS)).expect("its time is over");
@@ -151,6 +152,6 @@ mod tests {
         drop(lately);
         assert_eq!(takers.take_back(Millis(60_000)).err(), Some(None), "the origin is waited for");
         drop((place, silent));
-        assert_eq!(places.available_permits(), 2);
+        assert_eq!(places.in_use(), 1);
     }
 }
