@@ -54,6 +54,7 @@ mod parts;
 mod pass;
 mod post;
 mod purge;
+mod refetch;
 mod sticky;
 mod upload;
 mod wait;
