@@ -37,6 +37,7 @@ mod purges;
 // Operating it.
 mod admin;
 mod disk;
+mod kills;
 mod memory;
 mod restarts;
 mod telemetry;

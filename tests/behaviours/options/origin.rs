@@ -179,8 +179,14 @@ pub(super) fn handshakes() -> Group {
 /// The system's resolver, held up where it opens its own file.
 #[test]
 fn resolving() {
-    const SLOW: [&str; 5] =
-        ["-P", "/etc/hosts", "-e", "trace=openat", "-einject=openat:delay_enter=100s"];
+    const SLOW: [&str; 6] = [
+        "--seccomp-bpf",
+        "-P",
+        "/etc/hosts",
+        "-e",
+        "trace=openat",
+        "-einject=openat:delay_enter=100s",
+    ];
     let file = harness::ConfigFile::new("", "");
     let site = |wait: &str| {
         let origin = "http://nowhere.selvedge.example:8000";
