@@ -20,8 +20,10 @@ use crate::{CacheKey, Clock};
 
 mod freshen;
 mod join;
+mod sweep;
 
 pub use join::Admission;
+pub use sweep::{Step, Sweeper};
 
 /// The cache. Shared by all cores; every method is short and holds no lock across an await.
 pub struct Cache {
@@ -190,7 +192,7 @@ impl Cache {
 
     /// Whether a body of this length, in bytes, can be kept: on disk, or in half of the memory for
     /// bodies.
-    pub(crate) fn can_keep(&self, length: u64) -> bool {
+    pub fn can_keep(&self, length: u64) -> bool {
         self.store.health() == Health::Healthy
             || length <= self.budget.limit_bytes(Class::Bodies) as u64 / 2
     }

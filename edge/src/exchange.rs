@@ -32,7 +32,7 @@ use selvedge_cache::invalidate::Watermark;
 use selvedge_cache::policy::{self, Judgement, MethodClass, Verdict};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::accept::{Handler, Received};
+use crate::accept::{Connection, Handler, Received};
 use crate::admit::{self, Admitted};
 use crate::decide::{Plan, Site};
 use crate::error::{Cause, Error};
@@ -85,6 +85,10 @@ impl Handler for Exchanger {
     fn call(&self, received: Received) -> impl Future<Output = Reply> + 'static {
         let exchanger = self.clone();
         async move { exchanger.answer(received).await }
+    }
+
+    fn refused(&self, connection: &Connection, cause: Cause, sent_bytes: Option<u64>) {
+        self.shared.telemetry.finish(&close::refused(connection, cause, sent_bytes));
     }
 }
 

@@ -14,7 +14,7 @@ use smallvec::SmallVec;
 
 use super::progress::{Fill, FillHead, Waiter};
 use crate::CacheKey;
-use crate::invalidate::Watermark;
+use crate::invalidate::{Position, Watermark};
 
 const SHARDS: usize = 64;
 
@@ -77,6 +77,16 @@ impl Fills {
     /// How many fills are in flight.
     pub fn in_flight(&self) -> usize {
         self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// The lowest position under which a fetch in flight was sent; those that were not sent yet
+    /// do not count.
+    pub fn oldest_sent(&self) -> Option<Position> {
+        let of_shard = |shard: &Shard| {
+            let shard = shard.lock();
+            shard.values().flatten().filter_map(|fill| fill.sent_under()).min()
+        };
+        self.shards.iter().filter_map(of_shard).min()
     }
 
     /// Joins a fill that `admits`, or starts one.

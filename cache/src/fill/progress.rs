@@ -12,7 +12,7 @@ use super::FailureCode;
 use super::collapse::{Candidate, FillKey};
 use super::machine::{Machine, Read};
 use crate::directory::{Record, Varied};
-use crate::invalidate::Watermark;
+use crate::invalidate::{Position, Watermark};
 use crate::policy::Fresh;
 use crate::store::{BoxFuture, Part, Store, StoreKey};
 
@@ -120,6 +120,11 @@ impl Fill {
         }
         let seat = state.sit();
         Some(Some(Waiter { fill: Arc::clone(self), seat }))
+    }
+
+    /// The position under which the fetch was sent, if it was.
+    pub(super) fn sent_under(&self) -> Option<Position> {
+        self.state.lock().sent.map(|watermark| watermark.position)
     }
 
     pub(super) fn sent(&self, watermark: Watermark) {

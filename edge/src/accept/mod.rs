@@ -50,6 +50,12 @@ pub trait Handler: Clone + 'static {
 
     /// Answers one request. Never fails: failures are answers too.
     fn call(&self, received: Received) -> impl Future<Output = Response<Self::Body>> + 'static;
+
+    /// Notes a message that never became a request: the codec answered it itself. `sent_bytes` is
+    /// the length of the answer's content; `None` if the client did not take it.
+    fn refused(&self, connection: &Connection, cause: Cause, sent_bytes: Option<u64>) {
+        let _nobody_keeps_account = (connection, cause, sent_bytes);
+    }
 }
 
 /// A response body as codecs drive it. An error means: what was sent is not complete, and the

@@ -110,7 +110,8 @@ impl Exchange {
             forward: Some(self.forward),
             forward_status: (self.forward == Forward::Stale).then_some(head.status),
             ttl_s: Some(head.fresh.ttl_at(now)),
-            stored: true,
+            // Of a length that is not stated nobody knows yet.
+            stored: head.length.is_none_or(|length| self.shared.cache.can_keep(length)),
             collapsed,
             ..Provenance::default()
         };
