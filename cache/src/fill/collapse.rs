@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
-use super::progress::{Fill, FillHead, Waiter};
+use super::progress::{Fill, FillHead, Seated, Waiter};
 use crate::CacheKey;
 use crate::invalidate::{Position, Watermark};
 
@@ -94,11 +94,10 @@ impl Fills {
         let mut shard = self.shard(&key.key).lock();
         let listed = shard.entry(key.key).or_default();
         for fill in listed.iter() {
-            if let Some(waiter) = fill.join_if(&admits, READERS_PER_FILL_MAX) {
-                return match waiter {
-                    Some(waiter) => Join::Follow(waiter),
-                    None => Join::Alone,
-                };
+            match fill.join_if(&admits, READERS_PER_FILL_MAX) {
+                Seated::Here(waiter) => return Join::Follow(waiter),
+                Seated::Full => return Join::Alone,
+                Seated::NotAdmitted => {}
             }
         }
         if listed.len() >= FILLS_PER_KEY_MAX {

@@ -53,9 +53,8 @@ pub trait Handler: Clone + 'static {
 
     /// Notes a message that never became a request: the codec answered it itself. `sent_bytes` is
     /// the length of the answer's content; `None` if the client did not take it.
-    fn refused(&self, connection: &Connection, cause: Cause, sent_bytes: Option<u64>) {
-        let _nobody_keeps_account = (connection, cause, sent_bytes);
-    }
+    #[expect(unused_variables, reason = "a handler need not keep account")]
+    fn refused(&self, connection: &Connection, cause: Cause, sent_bytes: Option<u64>) {}
 }
 
 /// A response body as codecs drive it. An error means: what was sent is not complete, and the

@@ -32,7 +32,7 @@ impl Exchange {
         outcome: CacheOutcome,
     ) -> Option<Reply> {
         let loaded = self.shared.cache.load(record).await?;
-        let provenance = self.provenance(judgement, outcome);
+        let provenance = provenance(judgement, outcome);
         let mut headers = loaded.head.headers;
         let status = loaded.head.status;
         let shape = shape(
@@ -182,26 +182,6 @@ impl Exchange {
         fields::ensure_date(headers, self.shared.cache.clock.now().unix_s());
         fields::add_via(headers, http::Version::HTTP_11);
         add_cache_status(headers, provenance);
-    }
-
-    /// How a stored response came to be the answer.
-    fn provenance(&self, judgement: &Judgement, outcome: CacheOutcome) -> Provenance<'static> {
-        let detail = match judgement.verdict {
-            Verdict::Stale { .. } => judgement.cause.token(),
-            _ => "",
-        };
-        let ttl_s = judgement.ttl_s;
-        match outcome {
-            CacheOutcome::Revalidated | CacheOutcome::Collapsed => Provenance {
-                forward: Some(Forward::Stale),
-                forward_status: Some(StatusCode::NOT_MODIFIED),
-                ttl_s,
-                stored: true,
-                collapsed: outcome == CacheOutcome::Collapsed,
-                ..Provenance::default()
-            },
-            _ => Provenance { ttl_s, detail, ..Provenance::default() },
-        }
     }
 
     /// Applies the shape that the client asked for, the filters, and hands over.
@@ -363,4 +343,24 @@ fn assemble(status: StatusCode, headers: HeaderMap, body: Outgoing<Closing>) -> 
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
+}
+
+/// How a stored response came to be the answer.
+fn provenance(judgement: &Judgement, outcome: CacheOutcome) -> Provenance<'static> {
+    let detail = match judgement.verdict {
+        Verdict::Stale { .. } => judgement.cause.token(),
+        _ => "",
+    };
+    let ttl_s = judgement.ttl_s;
+    match outcome {
+        CacheOutcome::Revalidated | CacheOutcome::Collapsed => Provenance {
+            forward: Some(Forward::Stale),
+            forward_status: Some(StatusCode::NOT_MODIFIED),
+            ttl_s,
+            stored: true,
+            collapsed: outcome == CacheOutcome::Collapsed,
+            ..Provenance::default()
+        },
+        _ => Provenance { ttl_s, detail, ..Provenance::default() },
+    }
 }

@@ -188,7 +188,7 @@ impl Job {
         let varied = self.shared.cache.varied(&self.request(permit.sent()), &storable);
         let OriginReply { status, headers, body, .. } = reply;
         let length = http_body::Body::size_hint(&body).exact();
-        let stored = self.stored_fields(&headers, &storable.omitted_fields, received);
+        let stored = stored_fields(&headers, &storable.omitted_fields, received);
         let omitted = named(&headers, &storable.omitted_fields);
         match permit.storable(status, (stored, omitted), length, storable, varied) {
             Ok(writer) => {
@@ -236,7 +236,7 @@ impl Job {
             return None;
         };
         let storable = self.bounded(storable, &freshened.headers);
-        let headers = self.stored_fields(&freshened.headers, &storable.omitted_fields, received);
+        let headers = stored_fields(&freshened.headers, &storable.omitted_fields, received);
         let merged = StoredHead { status: loaded.head.status, headers };
         let request = self.request(sent);
         self.shared.cache.freshen(&request, record, &loaded.inline, &merged, storable, sent)
@@ -256,24 +256,6 @@ impl Job {
             fresh.lifetime_s = fresh.lifetime_s.min(site.ttl_max_s.unwrap_or(u32::MAX));
         }
         storable
-    }
-
-    /// The fields that are stored: without those that a directive names, with those that every answer from the store needs. What is done here no hit has to do.
-    fn stored_fields(
-        &self,
-        headers: &HeaderMap,
-        omitted: &[http::HeaderName],
-        received: Millis,
-    ) -> HeaderMap {
-        let mut stored = headers.clone();
-        for name in omitted {
-            stored.remove(name);
-        }
-        fields::ensure_date(&mut stored, received.unix_s());
-        if !stored.contains_key(http::header::VIA) {
-            fields::add_via(&mut stored, http::Version::HTTP_11);
-        }
-        stored
     }
 
     fn request(&self, arrival: selvedge_cache::invalidate::Watermark) -> Request<'_> {
@@ -323,6 +305,20 @@ fn remembers(reason: NotStorable) -> bool {
         reason,
         NotStorable::Authorization | NotStorable::RequestNoStore | NotStorable::Method
     )
+}
+
+/// The fields that are stored: without those that a directive names, with those that every answer
+/// from the store needs. What is done here no hit has to do.
+fn stored_fields(headers: &HeaderMap, omitted: &[http::HeaderName], received: Millis) -> HeaderMap {
+    let mut stored = headers.clone();
+    for name in omitted {
+        stored.remove(name);
+    }
+    fields::ensure_date(&mut stored, received.unix_s());
+    if !stored.contains_key(http::header::VIA) {
+        fields::add_via(&mut stored, http::Version::HTTP_11);
+    }
+    stored
 }
 
 /// The fields with these names.

@@ -23,7 +23,7 @@ use crate::selector::KeyRules;
 /// Pause before a poisoned file is written anew without being asked. It doubles with every
 /// failure, up to [`MEND_PAUSE_MAX`].
 const MEND_PAUSE: Duration = Duration::from_secs(1);
-const MEND_PAUSE_MAX: Duration = Duration::from_secs(60);
+const MEND_PAUSE_MAX: Duration = Duration::from_mins(1);
 /// Most text of one page of the audit trail, in bytes.
 const PAGE_BYTES_MAX: usize = 1024 * 1024;
 

@@ -162,7 +162,7 @@ pub(super) fn handshakes() -> Group {
     let folder = harness::temp::dir();
     certificate.install(folder.path(), "right");
     other.install(folder.path(), "wrong");
-    let at = |name: &str| format!("{:?}", folder.path().join(name));
+    let at = |name: &str| format!("{:?}", folder.path().join(name).display().to_string());
     let speaks = tls::origin(&certificate);
     let urls = |address: std::net::SocketAddr| format!("https://localhost:{}", address.port());
     let quiet = format!("[{:?}]", urls(silent.local_addr().expect("bound")));

@@ -2,6 +2,7 @@
 
 use super::node::count;
 use super::tls::usable;
+use crate::origin::{OriginDeadlines, OriginLimits};
 use crate::upkeep::config::model::OriginOptions;
 use crate::upkeep::config::options as o;
 use crate::upkeep::config::pem;
@@ -15,7 +16,7 @@ pub(super) fn origin(reader: &mut Reader<'_>, surroundings: &dyn Surroundings) -
     if let Some(file) = &ca {
         usable(reader, &o::ORIGIN_CA, file, surroundings, pem::certificates);
     }
-    let options = OriginOptions {
+    let deadlines = OriginDeadlines {
         queue_ms: reader.wait_ms(&o::ORIGIN_QUEUE),
         resolve_ms: reader.wait_ms(&o::ORIGIN_RESOLVE),
         connect_ms: reader.wait_ms(&o::ORIGIN_CONNECT),
@@ -25,15 +26,16 @@ pub(super) fn origin(reader: &mut Reader<'_>, surroundings: &dyn Surroundings) -
         whole_ms: reader.wait_ms(&o::ORIGIN_WHOLE),
         total_ms: reader.wait_ms(&o::ORIGIN_TOTAL),
         idle_ms: reader.wait_ms(&o::ORIGIN_IDLE),
+    };
+    let limits = OriginLimits {
         lifetime_ms: reader.wait_ms(&o::ORIGIN_LIFETIME),
-        connections_max: count(reader, &o::ORIGIN_CONNECTIONS_MAX),
+        in_flight_max: count(reader, &o::ORIGIN_CONNECTIONS_MAX),
         queue_max: count(reader, &o::ORIGIN_QUEUE_MAX),
         idle_max: count(reader, &o::ORIGIN_IDLE_MAX),
-        attempts_max: count(reader, &o::ORIGIN_ATTEMPTS_MAX) as u32,
-        ca: ca.map(|(path, _)| path),
+        ..OriginLimits::default()
     };
     // What can never happen is a misunderstanding.
-    if options.response_ms > options.total_ms && reader.has(&o::ORIGIN_RESPONSE) {
+    if deadlines.response_ms > deadlines.total_ms && reader.has(&o::ORIGIN_RESPONSE) {
         let place = reader.place_of(&o::ORIGIN_RESPONSE);
         let help = "write a `total` of at least `response`";
         reader.wrong(
@@ -42,5 +44,6 @@ pub(super) fn origin(reader: &mut Reader<'_>, surroundings: &dyn Surroundings) -
             Wrong::new("after so long a wait no further attempt may begin (`total`)", help),
         );
     }
-    options
+    let attempts_max = count(reader, &o::ORIGIN_ATTEMPTS_MAX) as u32;
+    OriginOptions { deadlines, limits, attempts_max, ca: ca.map(|(path, _)| path) }
 }
