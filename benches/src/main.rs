@@ -13,6 +13,7 @@
 
 mod args;
 mod bare;
+mod instructions;
 mod load;
 mod origin;
 mod process;

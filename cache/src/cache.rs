@@ -9,20 +9,25 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 use crate::budget::{Budget, Class};
-use crate::directory::{Directory, Record, Varied};
+use crate::directory::{Directory, Record};
 use crate::fill::{FillPermit, Fills, HitForMiss, Waiter};
 use crate::head::{self, StoredHead};
-use crate::invalidate::{Live, Local, PurgeState, Scope, ScopeHash, TargetScopes, Watermark};
-use crate::policy::{self, Cause, Fresh, Judgement, Options, RequestFacts, Storable, flag};
+use crate::invalidate::{
+    Live, Local, LocalMark, PurgeState, Scope, ScopeHash, TargetScopes, Watermark,
+};
+use crate::policy::{self, Cause, Fresh, Judgement, Options, RequestFacts, flag};
 use crate::store::{CHUNK_BYTES, Health, Part, Presence, Store, StoreKey, Tier};
-use crate::variant;
-use crate::{CacheKey, Clock};
+use crate::{CacheKey, Clock, Millis};
 
+mod explain;
 mod freshen;
 mod join;
+mod select;
 mod sweep;
 
+pub use explain::{Compared, Explanation, Place, VariantView, WayOn};
 pub use join::Admission;
+pub use select::{OTHERS_OFFERED_MAX, Offer};
 pub use sweep::{Step, Sweeper};
 
 /// The cache. Shared by all cores; every method is short and holds no lock across an await.
@@ -133,27 +138,12 @@ impl Cache {
     /// **Lookup**: finds the stored response that fits and judges it.
     pub fn lookup(&self, request: &Request<'_>) -> Found {
         let now = self.clock.now();
-        let mut selected = 0;
-        // Variants mostly vary on the same fields: those, which a client may make long, are
-        // hashed once for all of them.
-        let mut hashed: Option<(Arc<Varied>, [u8; 32])> = None;
-        let record = self.directory.find(request.key, |record| {
-            let Some(varied) = &record.varied else { return true };
-            if let Some((known, hash)) = &hashed
-                && known.vary == varied.vary
-            {
-                return *hash == varied.selected;
-            }
-            let hash = variant::selected_hash(request.key, &varied.vary, request.headers);
-            if selected == 0 {
-                selected = fold(&hash);
-            }
-            let fits = hash == varied.selected;
-            if !fits {
-                hashed = Some((Arc::clone(varied), hash));
-            }
-            fits
-        });
+        self.examine(request, now).into_found(request)
+    }
+
+    /// The lookup itself, with everything that it found out; what it gives leads to a [`Found`].
+    fn examine(&self, request: &Request<'_>, now: Millis) -> Examined {
+        let (record, selected) = self.select(request);
         let in_force = self.live.position();
         let purges = record.as_ref().map(|record| self.purges(record, &request.target));
         if let (Some(record), Some(purges)) = (&record, &purges)
@@ -166,14 +156,7 @@ impl Cache {
         let purges = purges.unwrap_or_default();
         let stored = record.as_ref().map(|record| (&record.fresh, record.stale_since));
         let judgement = policy::reuse::judge(request.facts, stored, &purges, now, request.options);
-        let record = record.filter(|_| !purges.forbids());
-        let solitary = record.as_ref().is_some_and(|record| is_solitary(&record.fresh));
-        if request.facts.authorization {
-            // What is fetched for one who is authorised is for those only, until its head says
-            // more: nobody else waits for it.
-            selected = selected.rotate_left(1) ^ AUTHORIZED;
-        }
-        Found { judgement, record, selected, solitary }
+        Examined { judgement, record, selected }
     }
 
     /// Which purges select a record.
@@ -204,15 +187,17 @@ impl Cache {
             Some(block) => Some((block, Tier::Memory)),
             None => self.store.get(key).await,
         };
-        let decoded = loaded.and_then(|(block, tier)| {
-            let (head, inline) = head::decode_again(&block)?;
-            let whole = !record.inline || inline.len() as u64 == record.length;
-            whole.then_some(Loaded { head, inline, tier })
-        });
+        let decoded = loaded.and_then(|(block, tier)| take_apart(record, &block, tier));
         if decoded.is_none() {
             self.forget(record);
         }
         decoded
+    }
+
+    /// [`load`](Self::load) without waiting: `None` unless the head is in memory and whole.
+    pub fn load_now(&self, record: &Record) -> Option<Loaded> {
+        let block = self.store.peek(StoreKey { object: record.head, part: Part::Head })?;
+        take_apart(record, &block, Tier::Memory)
     }
 
     /// Whether all chunks of `from..to` could be read now, by RAM tables alone.
@@ -228,8 +213,8 @@ impl Cache {
     }
 
     /// **Invalidate**: an unsafe method succeeded on this URL (RFC 9111 §4.4).
-    pub fn invalidate_local(&self, url: ScopeHash) {
-        self.local.invalidate(url);
+    pub fn invalidate_local(&self, url: ScopeHash) -> LocalMark {
+        self.local.invalidate(url)
     }
 
     /// How many responses some scopes select, and the bytes of their content, by tags alone: other
@@ -252,6 +237,14 @@ impl Cache {
     /// Drops a record whose bytes are gone.
     pub fn forget(&self, record: &Record) {
         self.directory.forget(&record.key, record.head);
+    }
+
+    /// What is stored is said to be out of date: it is validated before its next use.
+    pub fn mark_stale(&self, record: &Record) {
+        let now = self.clock.now();
+        let mark = |stored: &mut Record| stored.stale_since = stored.stale_since.min(now);
+        // Replaced or gone meanwhile: nothing to mark.
+        let _marked = self.directory.amend(&record.key, record.head, mark);
     }
 
     pub(crate) fn publish(&self, record: Record) {
@@ -282,14 +275,28 @@ impl Cache {
             request.options,
         )
     }
+}
 
-    /// What a response varies on, bound to the request that was sent.
-    pub fn varied(&self, request: &Request<'_>, storable: &Storable) -> Option<Arc<Varied>> {
-        (!storable.vary.is_empty()).then(|| {
-            let vary = storable.vary.clone();
-            let selected = variant::selected_hash(request.key, &vary, request.headers);
-            Arc::new(Varied { vary, selected })
-        })
+/// What a lookup found out.
+struct Examined {
+    judgement: Judgement,
+    /// The response that fits, whatever purges say of it.
+    record: Option<Record>,
+    /// Hash of the selecting fields, as far as they were looked at.
+    selected: u64,
+}
+
+impl Examined {
+    fn into_found(self, request: &Request<'_>) -> Found {
+        let Self { judgement, record, mut selected } = self;
+        let record = record.filter(|_| !judgement.purges.forbids());
+        let solitary = record.as_ref().is_some_and(|record| is_solitary(&record.fresh));
+        if request.facts.authorization {
+            // What is fetched for one who is authorised is for those only, until its head says
+            // more: nobody else waits for it.
+            selected = selected.rotate_left(1) ^ AUTHORIZED;
+        }
+        Found { judgement, record, selected, solitary }
     }
 }
 
@@ -301,6 +308,9 @@ const fn is_solitary(fresh: &Fresh) -> bool {
     fresh.has(flag::NO_CACHE) || (fresh.lifetime_s == 0 && fresh.swr_s == 0)
 }
 
-fn fold(hash: &[u8; 32]) -> u64 {
-    u64::from_le_bytes(hash[..8].try_into().expect("32 bytes")) | 1
+/// A stored head and its inline body; `None` if the block is not what the record says.
+fn take_apart(record: &Record, block: &Bytes, tier: Tier) -> Option<Loaded> {
+    let (head, inline) = head::decode_again(block)?;
+    let whole = !record.inline || inline.len() as u64 == record.length;
+    whole.then_some(Loaded { head, inline, tier })
 }

@@ -15,8 +15,10 @@ mod tls;
 
 // What is stored, and who is given it.
 mod freshness;
+mod methods;
 mod ranges;
 mod regressions;
+mod site_rules;
 mod storing;
 mod validation;
 mod variants;
@@ -37,6 +39,7 @@ mod purges;
 // Operating it.
 mod admin;
 mod disk;
+mod explain;
 mod kills;
 mod memory;
 mod restarts;

@@ -17,6 +17,9 @@ pub struct Varied {
     pub vary: Vary,
     /// Hash over the normalised selecting fields of the request that was sent.
     pub selected: [u8; 32],
+    /// A second hash, made of the one language that the response is in
+    /// ([`crate::variant::language`]).
+    pub language: Option<[u8; 32]>,
 }
 
 /// One stored response (one variant).

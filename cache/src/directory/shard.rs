@@ -141,8 +141,23 @@ impl Shard {
         note(Change::Put(self.slab.record(slot)));
         if self.slab.record(slot).head != head {
             note(Change::Gone(head));
+            self.to_front(slot);
         }
         result
+    }
+
+    /// Makes a variant the newest of its key: a response with a new head is the most recent one
+    /// (RFC 9111 §4), and so it will be when the journal is replayed.
+    fn to_front(&mut self, slot: u32) {
+        let key = self.slab.record(slot).key;
+        let first = self.first(&key);
+        if first == slot {
+            return;
+        }
+        self.unchain(slot);
+        self.slab.entry_mut(slot).next = first;
+        let listed = self.by_key.find_mut(key.hash64(), |listed| *listed == first);
+        *listed.expect("it was found a moment ago") = slot;
     }
 
     /// The same, without telling anybody.

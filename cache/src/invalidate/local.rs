@@ -16,6 +16,16 @@ pub struct Local {
     slots: Box<[AtomicU64]>,
 }
 
+/// One invalidation among the others of its scope.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LocalMark {
+    /// Its own number.
+    pub at: u64,
+    /// The number of the last one before it; 0 if there was none. (It may be higher than `at` when
+    /// two meet.)
+    pub last: u64,
+}
+
 impl Default for Local {
     fn default() -> Self {
         Self { counter: AtomicU64::new(0), slots: (0..SLOTS).map(|_| AtomicU64::new(0)).collect() }
@@ -29,9 +39,10 @@ impl Local {
     }
 
     /// Invalidates whatever was fetched for `scope` before now.
-    pub fn invalidate(&self, scope: ScopeHash) {
+    pub fn invalidate(&self, scope: ScopeHash) -> LocalMark {
         let at = self.counter.fetch_add(1, Ordering::AcqRel) + 1;
-        self.slot(scope).fetch_max(at, Ordering::AcqRel);
+        let last = self.slot(scope).fetch_max(at, Ordering::AcqRel);
+        LocalMark { at, last }
     }
 
     /// Whether a response for `scope` fetched under counter `sent` was invalidated since.
@@ -52,9 +63,11 @@ mod tests {
     fn only_what_was_fetched_before_is_invalidated() {
         let local = Local::default();
         let before = local.counter();
-        local.invalidate(ScopeHash(9));
+        assert_eq!(local.invalidate(ScopeHash(9)), LocalMark { at: before + 1, last: 0 });
         assert!(local.selects(ScopeHash(9), before));
         assert!(!local.selects(ScopeHash(9), local.counter()));
         assert!(!local.selects(ScopeHash(10), before));
+        let second = local.invalidate(ScopeHash(9));
+        assert_eq!(second, LocalMark { at: before + 2, last: before + 1 });
     }
 }

@@ -14,9 +14,9 @@ pub mod local;
 pub mod scope;
 pub mod watermark;
 
-pub use live::{Live, PurgeState};
-pub use local::Local;
-pub use scope::{Scope, ScopeHash, TargetScopes};
+pub use live::{Live, Marks, PurgeState};
+pub use local::{Local, LocalMark};
+pub use scope::{Probed, Scope, ScopeHash, TargetScopes};
 pub use watermark::{LedgerId, Position, Watermark};
 
 /// How strong an invalidation is.

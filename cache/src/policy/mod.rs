@@ -18,7 +18,9 @@ pub mod directive;
 pub mod freshen;
 pub mod freshness;
 pub mod invalidation;
+pub mod outlook;
 pub mod reuse;
+pub mod rules;
 mod second_opinion;
 pub mod storable;
 pub mod tags;
@@ -30,6 +32,14 @@ pub mod validation;
 pub struct Options {
     /// Lifetime, in seconds, of responses that say nothing and cannot be guessed; 0 = none.
     pub default_ttl_s: u32,
+    /// The default counts for every status, also for errors ([`rules`]).
+    pub default_for_any_status: bool,
+    /// Stated lifetimes are raised to this, in seconds.
+    pub ttl_min_s: u32,
+    /// Stated lifetimes are cut to this, in seconds; not below `ttl_min_s`.
+    pub ttl_max_s: u32,
+    /// In place of the lifetime that a response states, in seconds ([`rules`]).
+    pub ttl_override_s: Option<u32>,
     /// `stale-while-revalidate` for responses that do not name one, in seconds.
     pub default_swr_s: u32,
     /// `stale-if-error` for responses that do not name one, in seconds.
@@ -46,6 +56,11 @@ pub struct Options {
     /// Obey `stale-while-revalidate`/`stale-if-error` that stand beside `s-maxage`. RFC 9111
     /// §5.2.2.10 reads `s-maxage` as `proxy-revalidate`; many origins mean it otherwise.
     pub stale_beside_s_maxage: bool,
+    /// A stored response whose `Content-Language` is the one language that a request prefers
+    /// answers it, whatever else the request would accept (§4.1; [`crate::variant::language`]).
+    pub select_by_language: bool,
+    /// What becomes of `Set-Cookie` (§7.3).
+    pub cookies: CookieRule,
     /// At most this many tags are kept per response; beyond, every tag purge selects it.
     pub tags_max: usize,
 }
@@ -54,6 +69,10 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             default_ttl_s: 0,
+            default_for_any_status: false,
+            ttl_min_s: 0,
+            ttl_max_s: u32::MAX,
+            ttl_override_s: None,
             default_swr_s: 0,
             default_sie_s: 0,
             heuristic_max_s: 24 * 3600,
@@ -64,9 +83,31 @@ impl Default for Options {
                 .collect(),
             surrogate_name: "selvedge".to_owned(),
             stale_beside_s_maxage: false,
+            select_by_language: true,
+            cookies: CookieRule::Default,
             tags_max: 128,
         }
     }
+}
+
+impl Options {
+    /// A stated lifetime within the site's bounds, in seconds.
+    pub fn bounded_s(&self, lifetime_s: u32) -> u32 {
+        lifetime_s.max(self.ttl_min_s).min(self.ttl_max_s)
+    }
+}
+
+/// What a site does with responses that set cookies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum CookieRule {
+    /// Stored if they state their lifetime (§7.3), never by a guess.
+    #[default]
+    Default,
+    /// Judged and stored without `Set-Cookie`, which then reaches nobody. One that may not be
+    /// stored goes to its client as it is.
+    Strip,
+    /// Not stored.
+    Refuse,
 }
 
 /// Methods as the cache sees them.
@@ -279,6 +320,21 @@ pub enum Verdict {
     Unsatisfied,
     /// The cache takes no part.
     Bypass,
+}
+
+impl Verdict {
+    /// One word for people.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fresh => "fresh",
+            Self::Stale { refresh: true } => "stale, refreshed in the background",
+            Self::Stale { refresh: false } => "stale",
+            Self::Validate => "validate",
+            Self::Absent => "absent",
+            Self::Unsatisfied => "unsatisfied",
+            Self::Bypass => "bypass",
+        }
+    }
 }
 
 /// Why: one cause, as data. `Cache-Status`, the access log and `explain` print the same words.

@@ -40,7 +40,7 @@ pub fn selecting_value(name: &HeaderName, request: &HeaderMap, out: &mut Buffer)
 }
 
 /// Joins the lines of a field as one value (RFC 9110 §5.3; RFC 9113 §8.2.3 for `Cookie`).
-pub(super) fn join_lines(name: &HeaderName, request: &HeaderMap, out: &mut Buffer) {
+pub(crate) fn join_lines(name: &HeaderName, request: &HeaderMap, out: &mut Buffer) {
     let between: &[u8] = if *name == COOKIE { b"; " } else { b"," };
     for (at, line) in request.get_all(name).iter().enumerate() {
         if at > 0 {
@@ -84,7 +84,7 @@ fn trim_end(out: &mut Buffer, start: usize) {
 
 /// A member of a weighted list.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Weighted<'a> {
+pub(crate) struct Weighted<'a> {
     /// Its name, case as written.
     pub name: &'a [u8],
     /// Its weight in thousandths.
@@ -93,7 +93,7 @@ pub(super) struct Weighted<'a> {
 
 /// Reads `name [ OWS ";" OWS "q=" qvalue ]` members (RFC 9110 §12.4.2); `None` when any member is
 /// something else or there are too many.
-pub(super) fn weighted(value: &[u8]) -> Option<SmallVec<[Weighted<'_>; 8]>> {
+pub(crate) fn weighted(value: &[u8]) -> Option<SmallVec<[Weighted<'_>; 8]>> {
     let mut items = SmallVec::new();
     for member in value.split(|b| *b == b',').map(<[u8]>::trim_ascii).filter(|m| !m.is_empty()) {
         let mut parts = member.split(|b| *b == b';').map(<[u8]>::trim_ascii);

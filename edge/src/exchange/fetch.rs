@@ -6,22 +6,24 @@
 //! fill, freshens what is stored, or — if it may not be stored — is handed to the one client
 //! that started the fetch.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use http::header::SET_COOKIE;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use selvedge_cache::Millis;
-use selvedge_cache::cache::{Loaded, Request};
+use selvedge_cache::cache::{Loaded, Offer, Request};
 use selvedge_cache::directory::Record;
 use selvedge_cache::fill::{FailureCode, FillPermit};
 use selvedge_cache::head::StoredHead;
 use selvedge_cache::policy::freshen::{Base, freshen};
 use selvedge_cache::policy::storable::storable;
 use selvedge_cache::policy::validation::{Conditional, ValidationReply, read_reply};
-use selvedge_cache::policy::{NotStorable, OriginResponse, Storable, flag};
+use selvedge_cache::policy::{CookieRule, NotStorable, Options, OriginResponse, Storable, flag};
 use tokio::sync::{mpsc, oneshot};
 
+use super::post::{Times, as_get};
 use super::{Exchange, outbound};
 use crate::decide::Plan;
 use crate::filter::{Context, ResponseHead};
@@ -30,7 +32,19 @@ use crate::origin::{self, OriginReply, Outbound, OutboundRequest};
 use crate::respond::fields;
 
 /// The answer that may not be stored, for the client that started the fetch.
-pub(super) type Hand = oneshot::Sender<Box<OriginReply>>;
+pub(super) type Hand = oneshot::Sender<Handed>;
+
+/// An answer that was not stored.
+pub(super) struct Handed {
+    pub(super) reply: Box<OriginReply>,
+    /// Why not: a word for `Cache-Status` and the log.
+    pub(super) why: &'static str,
+}
+
+/// Why an answer is not stored that the policy says nothing about: an error in place of a
+/// validation, or no memory for another fill.
+const ORIGIN_ERROR: &str = "ORIGIN-ERROR";
+const NO_ROOM: &str = "NO-ROOM";
 
 /// Everything a fetch needs once its client may be gone.
 pub(super) struct Job {
@@ -85,36 +99,50 @@ impl Job {
         }
     }
 
+    /// For a response that came by another way than this fetch, and is kept for later GETs.
+    pub(super) fn for_get(mut self) -> Self {
+        self.plan.facts = as_get(self.plan.facts);
+        self
+    }
+
+    /// Stores a response that is here already, and settles the permit.
+    pub(super) async fn keep(mut self, permit: FillPermit, reply: OriginReply, times: Times) {
+        self.fill(permit, reply, times, None).await;
+    }
+
     /// Fetches and settles the permit, whatever happens.
     pub(super) async fn run(mut self, permit: FillPermit) {
-        let base = match self.base.take() {
-            Some(record) => {
-                let loaded = self.shared.cache.load(&record).await;
-                loaded.map(|loaded| (record, loaded))
-            }
-            None => None,
-        };
-        if let Some(permit) = self.attempt(permit, base).await {
-            // The base cannot be used after all: ask once more, without it.
-            self.attempt(permit, None).await;
+        let base = self.base.take().map(|record| *record);
+        let fitting = base.as_ref().map(|record| record.head);
+        let request = self.request(permit.sent());
+        let mut offers = self.shared.cache.offers(&request, base).await;
+        // Others than what fits stand in for nothing.
+        let fits = offers.first().is_some_and(|first| fitting == Some(first.record.head));
+        if let Some(permit) = self.attempt(permit, &offers, fits).await {
+            // What is stored cannot be used after all: ask once more, without it.
+            offers.clear();
+            self.attempt(permit, &offers, false).await;
         }
     }
 
-    /// One request to the origin. Gives the permit back if it must be repeated without a base.
+    /// One request to the origin about what is stored, of which the first may fit the request as it
+    /// is. Gives the permit back if it must be repeated without.
     async fn attempt(
         &mut self,
         mut permit: FillPermit,
-        base: Option<(Box<Record>, Loaded)>,
+        offers: &[Offer],
+        fits: bool,
     ) -> Option<FillPermit> {
         let (host, mut headers) = self.outgoing.clone();
-        let offered: Vec<&HeaderMap> = base.iter().map(|(_, l)| &l.head.headers).collect();
+        let offered: Vec<&HeaderMap> = offers.iter().map(|o| &o.loaded.head.headers).collect();
         let conditional = Conditional::from_stored(&offered);
         conditional.apply(&mut headers);
         let requested = self.shared.cache.clock.now();
         let sent = permit.sending();
         let pool = Arc::clone(self.world.pool(&self.plan.site));
-        let has_fallback = base.as_ref().is_some_and(|(record, _)| {
-            self.shared.cache.stale_on_error(&self.request(sent), record)
+        let base = if fits { offers.first() } else { None };
+        let has_fallback = base.is_some_and(|base| {
+            self.shared.cache.stale_on_error(&self.request(sent), &base.record)
         });
         let request = outbound::request(
             (&self.plan, &pool),
@@ -139,24 +167,24 @@ impl Job {
                 return None;
             }
         };
-        let received = self.shared.cache.clock.now();
+        let times = Times { requested, received: self.shared.cache.clock.now() };
         self.tell_origin(Some(&reply.origin));
         self.filter(&mut reply);
-        match (read_reply(reply.status, &reply.headers, &conditional, &offered), &base) {
-            (ValidationReply::NotModified { .. }, Some((record, loaded))) => {
-                let times = (requested, received);
+        match read_reply(reply.status, &reply.headers, &conditional, &offered) {
+            ValidationReply::NotModified { base } => {
+                let Offer { record, loaded } = &offers[base];
                 match self.freshen(record, loaded, &reply.headers, times, sent) {
                     Some(fresh) => permit.validated(fresh),
                     // A hard purge took the base meanwhile, or it may not be stored any more.
                     None => return Some(permit),
                 }
             }
-            (ValidationReply::Contradiction, _) if !conditional.is_empty() => return Some(permit),
-            (ValidationReply::ServerError, Some(_)) => {
-                self.hand(reply);
+            ValidationReply::Contradiction if !conditional.is_empty() => return Some(permit),
+            ValidationReply::ServerError if base.is_some() => {
+                self.hand(reply, ORIGIN_ERROR);
                 permit.erred(true);
             }
-            _ => self.fill(permit, reply, requested, received).await,
+            _ => self.fill(permit, reply, times, base.map(|base| &base.record)).await,
         }
         None
     }
@@ -164,19 +192,31 @@ impl Job {
     async fn fill(
         &mut self,
         permit: FillPermit,
-        reply: OriginReply,
-        requested: Millis,
-        received: Millis,
+        mut reply: OriginReply,
+        times: Times,
+        base: Option<&Record>,
     ) {
+        let Times { requested, received } = times;
+        let headers = self.without_cookies(&reply.headers);
         let response =
-            OriginResponse { status: reply.status, headers: &reply.headers, requested, received };
-        let storable = storable(&self.plan.facts, &response, &self.plan.site.cache);
+            OriginResponse { status: reply.status, headers: &headers, requested, received };
+        let options = self.options(reply.status, &headers);
+        let storable = storable(&self.plan.facts, &response, &options);
         let storable = match storable.and_then(selectable) {
-            Ok(storable) => self.bounded(storable, &reply.headers),
+            Ok(storable) => {
+                if let Cow::Owned(headers) = headers {
+                    reply.headers = headers;
+                }
+                self.marked(storable, &reply.headers)
+            }
             Err(reason) => {
                 tracing::debug!(reason = reason.token(), "not storable");
                 let erred = is_origin_error(reply.status);
-                self.hand(reply);
+                if let Some(base) = base.filter(|_| remembers(reason) && replaces(reply.status)) {
+                    // What is stored is not what the URL says any more (RFC 9111 §4.3.3).
+                    self.shared.cache.forget(base);
+                }
+                self.hand(reply, reason.token());
                 if erred {
                     permit.erred(false);
                 } else if remembers(reason) {
@@ -185,7 +225,8 @@ impl Job {
                 return;
             }
         };
-        let varied = self.shared.cache.varied(&self.request(permit.sent()), &storable);
+        let varied =
+            self.shared.cache.varied(&self.request(permit.sent()), &storable, &reply.headers);
         let OriginReply { status, headers, body, .. } = reply;
         let length = http_body::Body::size_hint(&body).exact();
         let stored = stored_fields(&headers, &storable.omitted_fields, received);
@@ -203,19 +244,20 @@ impl Job {
             Err(permit) => {
                 // No memory for another fill: this client gets the answer, the others go alone.
                 let reply = OriginReply { status, headers, body, ..reply };
-                self.hand(reply);
+                self.hand(reply, NO_ROOM);
                 drop(permit);
             }
         }
     }
 
-    /// The stored response with the fields of a 304 taken over (RFC 9111 §3.2, §4.3.4).
-    fn freshen(
+    /// The stored response with the fields of a 304, or of a 200 to HEAD, taken over
+    /// (RFC 9111 §3.2, §4.3.4, §4.3.5).
+    pub(super) fn freshen(
         &self,
         record: &Record,
         loaded: &Loaded,
         confirmed: &HeaderMap,
-        (requested, received): (Millis, Millis),
+        Times { requested, received }: Times,
         sent: selvedge_cache::invalidate::Watermark,
     ) -> Option<Record> {
         let base = Base {
@@ -224,38 +266,50 @@ impl Job {
             tags: &record.tags,
             tags_overflow: record.tags_overflow,
         };
-        let update = OriginResponse {
-            status: StatusCode::NOT_MODIFIED,
-            headers: confirmed,
-            requested,
-            received,
+        let headers = &*self.without_cookies(confirmed);
+        let update = OriginResponse { status: loaded.head.status, headers, requested, received };
+        let options = self.options(loaded.head.status, &loaded.head.headers);
+        let freshened = freshen(&self.plan.facts, &base, &update, &options);
+        let storable = match freshened.storable.and_then(selectable) {
+            Ok(storable) => storable,
+            Err(reason) => {
+                if remembers(reason) {
+                    self.shared.cache.forget(record);
+                }
+                return None;
+            }
         };
-        let freshened = freshen(&self.plan.facts, &base, &update, &self.plan.site.cache);
-        let Ok(storable) = freshened.storable.and_then(selectable) else {
-            self.shared.cache.forget(record);
-            return None;
-        };
-        let storable = self.bounded(storable, &freshened.headers);
+        let storable = self.marked(storable, &freshened.headers);
         let headers = stored_fields(&freshened.headers, &storable.omitted_fields, received);
         let merged = StoredHead { status: loaded.head.status, headers };
         let request = self.request(sent);
         self.shared.cache.freshen(&request, record, &loaded.inline, &merged, storable, sent)
     }
 
-    /// A stated lifetime within the site's bounds, and a mark if there is something that must not
-    /// go out. (The fields themselves stay: a later 304 without them is judged by them.)
-    fn bounded(&self, mut storable: Storable, headers: &HeaderMap) -> Storable {
+    /// The site's rules for a response.
+    fn options(&self, status: StatusCode, headers: &HeaderMap) -> Cow<'_, Options> {
+        self.plan.site.options_for(self.plan.target.path(), status, headers)
+    }
+
+    /// A mark if there is something that must not go out. (The fields themselves stay: a later 304 without them is judged by them.)
+    fn marked(&self, mut storable: Storable, headers: &HeaderMap) -> Storable {
         let fresh = &mut storable.fresh;
         if !self.plan.site.keep_tags && fields::EDGE_FIELDS.iter().any(|n| headers.contains_key(n))
         {
             fresh.flags |= flag::EDGE_FIELDS;
         }
-        if fresh.has(flag::EXPLICIT) {
-            let site = &self.plan.site;
-            fresh.lifetime_s = fresh.lifetime_s.max(site.ttl_min_s.unwrap_or(0));
-            fresh.lifetime_s = fresh.lifetime_s.min(site.ttl_max_s.unwrap_or(u32::MAX));
-        }
         storable
+    }
+
+    /// The fields as a site that strips cookies has them judged and stored.
+    fn without_cookies<'a>(&self, headers: &'a HeaderMap) -> Cow<'a, HeaderMap> {
+        let strips = self.plan.site.cache.cookies == CookieRule::Strip;
+        if !strips || !headers.contains_key(SET_COOKIE) {
+            return Cow::Borrowed(headers);
+        }
+        let mut headers = headers.clone();
+        headers.remove(SET_COOKIE);
+        Cow::Owned(headers)
     }
 
     fn request(&self, arrival: selvedge_cache::invalidate::Watermark) -> Request<'_> {
@@ -284,10 +338,10 @@ impl Job {
     }
 
     /// Gives the answer to the client that started the fetch, if it is still there.
-    fn hand(&mut self, reply: OriginReply) {
+    fn hand(&mut self, reply: OriginReply, why: &'static str) {
         if let Some(leader) = self.leader.take() {
             // A client that left does not want it.
-            let _gone = leader.hand.send(Box::new(reply));
+            let _gone = leader.hand.send(Handed { reply: Box::new(reply), why });
         }
     }
 }
@@ -297,6 +351,11 @@ impl Job {
 fn selectable(storable: Storable) -> Result<Storable, NotStorable> {
     let ours = |name: &http::HeaderName| outbound::WRITTEN_PER_CLIENT.contains(&name.as_str());
     if storable.vary.0.iter().any(ours) { Err(NotStorable::VaryStar) } else { Ok(storable) }
+}
+
+/// Whether an answer speaks of what the URL stands for now, not of this request or the moment.
+fn replaces(status: StatusCode) -> bool {
+    status.is_success() || status.is_redirection() || matches!(status.as_u16(), 404 | 410)
 }
 
 /// Reasons that speak of the URL; the others speak of this one request.
@@ -309,7 +368,11 @@ fn remembers(reason: NotStorable) -> bool {
 
 /// The fields that are stored: without those that a directive names, with those that every answer
 /// from the store needs. What is done here no hit has to do.
-fn stored_fields(headers: &HeaderMap, omitted: &[http::HeaderName], received: Millis) -> HeaderMap {
+fn stored_fields(
+    headers: &HeaderMap,
+    omitted: &[http::HeaderName],
+    received: selvedge_cache::Millis,
+) -> HeaderMap {
     let mut stored = headers.clone();
     for name in omitted {
         stored.remove(name);

@@ -5,13 +5,14 @@
 
 use std::sync::Arc;
 
-use http::Method;
+use http::{Method, StatusCode};
 use selvedge_cache::directory::Record;
-use selvedge_cache::invalidate::TargetScopes;
+use selvedge_cache::invalidate::{LocalMark, TargetScopes};
 use selvedge_cache::policy;
 
+use super::post::Times;
 use super::upload::Upload;
-use super::{Exchange, Reply, outbound};
+use super::{Exchange, Reply, Step, fetch, outbound};
 use crate::accept::RequestBody;
 use crate::admit;
 use crate::error::{Error, Stage};
@@ -38,20 +39,38 @@ impl Exchange {
             &mut self.context,
         );
         let interim = &mut self.admitted.interim;
-        let sent = self
+        let requested = self.shared.cache.clock.now();
+        let sent = self.shared.cache.watermark();
+        let answered = self
             .worker
             .connections
             .send(&pool, request, |status, headers| interim.send(status, headers))
             .await;
-        match sent {
+        match answered {
             Ok(mut reply) => {
+                let times = Times { requested, received: self.shared.cache.clock.now() };
                 for filter in self.plan.site.filters.iter() {
                     let mut head =
                         ResponseHead { status: &mut reply.status, headers: &mut reply.headers };
                     filter.origin_response(&mut self.context, &mut head);
                 }
-                self.invalidate(Some(&reply));
                 self.journal().origin = Some(reply.origin.clone());
+                if let Some(own) = self.invalidate(Some(&reply)) {
+                    match self.keep_post(reply, times, sent, own).await {
+                        Ok(stored) => return Ok(stored),
+                        Err(back) => reply = back,
+                    }
+                }
+                if let Some(answer) = self.stale_instead(reply.status).await {
+                    return Ok(answer);
+                }
+                if let Some(record) = self.freshen_by_head(&reply, times, sent).await {
+                    let judgement = self.judge(&record);
+                    let outcome = CacheOutcome::Revalidated;
+                    if let Some(answer) = self.stored(&record, &judgement, outcome).await {
+                        return Ok(answer);
+                    }
+                }
                 let provenance = Provenance {
                     forward: Some(self.forward),
                     forward_status: Some(reply.status),
@@ -70,14 +89,16 @@ impl Exchange {
         }
     }
 
-    /// The leader of a fetch gets the answer that may not be stored.
-    pub(super) fn handed(&mut self, reply: OriginReply) -> Reply {
+    /// The leader of a fetch gets the answer that may not be stored, for this reason.
+    pub(super) fn handed(&mut self, reply: OriginReply, why: &'static str) -> Reply {
         let journal = self.journal();
         journal.cache = CacheOutcome::Pass;
         journal.origin = Some(reply.origin.clone());
+        journal.detail = why;
         let provenance = Provenance {
             forward: Some(self.forward),
             forward_status: Some(reply.status),
+            detail: why,
             ..Provenance::default()
         };
         self.passing_shaped(reply, &provenance)
@@ -92,16 +113,17 @@ impl Exchange {
     }
 
     /// What an unsafe method's success makes unusable, or what the lack of an answer might have.
-    fn invalidate(&self, reply: Option<&OriginReply>) {
+    /// Gives the mark of its own target.
+    fn invalidate(&self, reply: Option<&OriginReply>) -> Option<LocalMark> {
         let status = reply.map(|reply| reply.status);
         if !policy::invalidation::invalidates(self.plan.facts.method, status) {
-            return;
+            return None;
         }
         let cache = &self.shared.cache;
         let host = self.admitted.host();
         let own = self.plan.scopes(host);
-        cache.invalidate_local(own.url());
-        let Some(reply) = reply else { return };
+        let mark = cache.invalidate_local(own.url());
+        let Some(reply) = reply else { return Some(mark) };
         for (path, query) in policy::invalidation::same_host_targets(&own, &reply.headers) {
             let text = match query {
                 Some(query) => format!("{path}?{query}"),
@@ -110,9 +132,24 @@ impl Exchange {
             let Ok(target) = text.parse() else { continue };
             let Ok(target) = admit::normal_target(&target) else { continue };
             let target = self.plan.site.key.fold(&target);
-            let scopes = TargetScopes { path: target.path(), query: target.query(), ..own };
-            cache.invalidate_local(scopes.url());
+            if target != self.plan.target {
+                let scopes = TargetScopes { path: target.path(), query: target.query(), ..own };
+                cache.invalidate_local(scopes.url());
+            }
         }
+        Some(mark)
+    }
+
+    /// What is stored, if it may stand in for an error of the origin (RFC 5861 §4).
+    async fn stale_instead(&mut self, status: StatusCode) -> Option<Reply> {
+        if !fetch::is_origin_error(status) {
+            return None;
+        }
+        let base = self.stored_for_trouble()?;
+        let Step::Stored(record, judgement, outcome) = self.stand_in(Some(base))? else {
+            return None;
+        };
+        self.stored(&record, &judgement, outcome).await
     }
 
     /// For a `GET` or `HEAD` that failed: what is stored may stand in.

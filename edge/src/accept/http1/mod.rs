@@ -9,7 +9,9 @@
 //! One request at a time: the next is released only when the present answer has left. hyper's own
 //! timers, upgrades and graceful shutdown are not used.
 //!
-//! In reading order: `gated` (the transport), `link` (what both sides know), `reply` (the
+//! A plain request that memory can answer is answered before hyper sees it: `front`.
+//!
+//! In reading order: `gated` (the transport), `front`, `link` (what both sides know), `reply` (the
 //! response), `interim`, `waits`, `refusal` and `closing`.
 
 use std::convert::Infallible;
@@ -20,6 +22,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
+use http::request::Parts;
 use http::{Method, Request, Version};
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1::Builder;
@@ -27,11 +30,12 @@ use hyper::service::service_fn;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
-use super::{ClientDeadlines, Connection, Handler, HeadLimits, Interim, Received, RequestBody};
-use super::{OutgoingBody, Screen};
+use super::{Answer, ClientDeadlines, Connection, Handler, HeadLimits, Interim, OutgoingBody};
+use super::{Received, RequestBody, Screen};
 use crate::error::{Cause, Error};
 
 mod closing;
+mod front;
 mod gated;
 mod interim;
 mod link;
@@ -41,8 +45,9 @@ mod waits;
 
 pub use interim::InterimWriter;
 
+use front::Front;
 use gated::{Breach, Gated};
-use link::{Cut, Link};
+use link::{Begun, Cut, Link};
 
 /// Response bytes beyond which hyper takes no further piece for one connection, unless heads are
 /// longer. With one piece more (a chunk) this is what a client that does not read can pin.
@@ -104,16 +109,27 @@ where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
     let link: Rc<Link<H::Body>> = Rc::new(Link::new());
-    let gated = Gated::<IO, S, H::Body>::new(io, config, Rc::clone(&link));
+    let front = Front::new(handler.clone(), Arc::clone(&connection), Rc::clone(&link));
+    let gated = Gated::<IO, S, H>::new(io, config, front, Rc::clone(&link));
     let service = service_fn(|request: Request<Incoming>| {
         let link = Rc::clone(&link);
-        let handler = handler.clone();
-        let received = receive(request, &connection, &link);
+        let is_head = request.method() == Method::HEAD;
+        let chunks = request.version() == Version::HTTP_11;
+        let begun = link.take_begun().unwrap_or_else(|| {
+            let (head, body) = request.into_parts();
+            let body =
+                if body.is_end_stream() { RequestBody::Empty } else { RequestBody::Http1(body) };
+            match handler.call(receive(head, body, &connection, &link)) {
+                Answer::Now(response) => Begun::Framed(reply::frame(response, is_head)),
+                Answer::Later(answer) => Begun::Later(answer),
+            }
+        });
         async move {
-            let is_head = received.head.method == Method::HEAD;
-            let chunks = received.head.version == Version::HTTP_11;
-            let response = handler.call(received).await;
-            Ok::<_, Infallible>(reply::adapt(response, &link, is_head, chunks))
+            let framed = match begun {
+                Begun::Framed(framed) => framed,
+                Begun::Later(answer) => reply::frame(answer.await, is_head),
+            };
+            Ok::<_, Infallible>(reply::adapt(framed, &link, chunks))
         }
     });
     let mut builder = Builder::new();
@@ -155,13 +171,13 @@ where
     finish(gated, &link, config.deadlines, refused).await
 }
 
-/// What hyper parsed, as the handler gets it.
+/// A request as the handler gets it.
 fn receive<B: OutgoingBody>(
-    request: Request<Incoming>,
+    mut head: Parts,
+    body: RequestBody,
     connection: &Arc<Connection>,
     link: &Link<B>,
 ) -> Received {
-    let (mut head, body) = request.into_parts();
     if !head.extensions.is_empty() {
         head.extensions.clear(); // hyper's own upgrade handle, which would fail
     }
@@ -171,20 +187,19 @@ fn receive<B: OutgoingBody>(
     } else {
         Interim::None
     };
-    let body = if body.is_end_stream() { RequestBody::Empty } else { RequestBody::Http1(body) };
     Received { head, body, connection: Arc::clone(connection), interim }
 }
 
 /// Closes the transport in the way that its end asks for.
-async fn finish<IO, S, B>(
-    gated: Gated<IO, S, B>,
-    link: &Link<B>,
+async fn finish<IO, S, H>(
+    gated: Gated<IO, S, H>,
+    link: &Link<H::Body>,
     deadlines: ClientDeadlines,
     note: impl FnOnce(Cause, Option<u64>),
 ) -> Ending<IO>
 where
     IO: AsyncRead + AsyncWrite + Unpin,
-    B: OutgoingBody,
+    H: Handler,
 {
     let Gated { mut io, buffer, eof, failed, refused, .. } = gated;
     if link.cut.get() != Cut::No {

@@ -18,6 +18,7 @@ use selvedge_purge_api::api::{BODY_BYTES_MAX, Caller, ledger_hex};
 use selvedge_purge_api::problem::{Problem, answer};
 use serde_json::{Value, json};
 
+use super::explain::Question;
 use super::listener::Peer;
 use super::{AdminSources, Readiness, page};
 
@@ -34,6 +35,7 @@ pub(super) fn router(sources: Arc<AdminSources>) -> Router {
         .route("/", get(dashboard))
         .route("/metrics", get(metrics))
         .route("/v1/status", get(status))
+        .route("/v1/explain", get(explain))
         .route_layer(axum::middleware::from_fn_with_state(Arc::clone(&sources), may_read));
     Router::new()
         .route("/healthz", get(|| async { text(StatusCode::OK, "ok\n") }))
@@ -67,6 +69,21 @@ async fn metrics(State(sources): Sources) -> Response {
 
 async fn status(State(sources): Sources) -> Response {
     answer(StatusCode::OK, &status_document(&sources)).map(Body::from)
+}
+
+async fn explain(State(sources): Sources, request: Request) -> Response {
+    let question = match Question::of(request.uri()) {
+        Ok(question) => question,
+        Err(problem) => return problem.into_response().map(Body::from),
+    };
+    match tokio::time::timeout(ANSWER_WAIT, sources.explain.explain(question)).await {
+        Ok(Ok(document)) => answer(StatusCode::OK, &document).map(Body::from),
+        Ok(Err(problem)) => problem.into_response().map(Body::from),
+        Err(_) => {
+            let detail = "The disk did not give the stored head within 30 seconds.";
+            refuse(StatusCode::SERVICE_UNAVAILABLE, "No explanation.", detail)
+        }
+    }
 }
 
 async fn dashboard(State(sources): Sources) -> Response {
@@ -167,7 +184,8 @@ fn status_document(sources: &AdminSources) -> Value {
 }
 
 fn nothing_here() -> Response {
-    let detail = "Known are /, /healthz, /readyz, /metrics, /v1/status and /v1/purges.";
+    let detail =
+        "Known are /, /healthz, /readyz, /metrics, /v1/status, /v1/explain and /v1/purges.";
     refuse(StatusCode::NOT_FOUND, "Nothing here.", detail)
 }
 

@@ -11,6 +11,8 @@ use crate::accept::listener::ListenAddress;
 use crate::accept::{ClientDeadlines, HeadLimits};
 use crate::decide::KeyRules;
 use crate::origin::{OriginAddress, OriginDeadlines, OriginLimits};
+use selvedge_cache::policy::CookieRule;
+use selvedge_cache::policy::rules::Rule;
 
 use super::reader::Settings;
 use super::value::{HostPattern, PeerSet, Scope};
@@ -159,8 +161,16 @@ pub struct Site {
     pub origin_host: Option<String>,
     /// How the query enters the key.
     pub query: KeyRules,
+    /// A stored language answers who prefers it alone.
+    pub select_by_language: bool,
+    /// Fields that speak to this node, in order.
+    pub targeted_fields: Vec<http::HeaderName>,
+    /// What becomes of `Set-Cookie`.
+    pub cookies: CookieRule,
     /// Lifetimes.
     pub ttl: TtlOptions,
+    /// Lifetimes by path, status and type.
+    pub rules: Vec<Rule>,
     /// Stale responses.
     pub stale: StaleOptions,
     /// `Cache-Control` of requests does not count.
@@ -193,6 +203,8 @@ pub struct StaleOptions {
     pub while_revalidate_s: u32,
     /// Used when the origin fails.
     pub if_error_s: u32,
+    /// Both count beside `s-maxage`, too.
+    pub beside_s_maxage: bool,
 }
 
 /// Waits and bounds towards the origins of a site.

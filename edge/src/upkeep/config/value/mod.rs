@@ -3,6 +3,7 @@
 mod address;
 mod host;
 mod origin;
+mod pattern;
 mod peers;
 mod query;
 mod scope;
@@ -10,6 +11,7 @@ mod scope;
 pub use address::parse_address;
 pub use host::{HostPattern, authority, host_name};
 pub use origin::parse_origin;
+pub use pattern::{path_glob, show_statuses, statuses, type_glob};
 pub use peers::{PeerSet, parse_peer};
 pub use query::parse_query;
-pub use scope::{Scope, name, sha256, variable};
+pub use scope::{Scope, field_name, name, sha256, variable};
