@@ -196,7 +196,7 @@ impl Cached {
         }
         let body = Bytes::from(body.to_string());
         let length = Some(body.len() as u64);
-        let varied = self.cache.varied(&self.request(asked), &storable);
+        let varied = self.cache.varied(&self.request(asked), &storable, response.headers);
         let heads = (headers, HeaderMap::new());
         let writer = permit.storable(response.status, heads, length, storable, varied);
         let mut writer = writer.expect("there is memory for one fill");

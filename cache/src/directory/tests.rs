@@ -37,6 +37,7 @@ pub(super) fn record(seed: u64, head: u64) -> Record {
         tags_overflow: false,
         varied: None,
         inline: true,
+        parts: None,
         head_bytes: 300,
     }
 }

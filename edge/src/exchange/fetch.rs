@@ -15,20 +15,22 @@ use http::header::SET_COOKIE;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use selvedge_cache::cache::{Loaded, Offer, Request};
 use selvedge_cache::directory::Record;
-use selvedge_cache::fill::{FailureCode, FillPermit};
+use selvedge_cache::fill::{FailureCode, FillPermit, FillWriter};
 use selvedge_cache::head::StoredHead;
 use selvedge_cache::policy::freshen::{Base, freshen};
 use selvedge_cache::policy::storable::storable;
 use selvedge_cache::policy::validation::{Conditional, ValidationReply, read_reply};
 use selvedge_cache::policy::{CookieRule, NotStorable, Options, OriginResponse, Storable, flag};
+use selvedge_cache::range::{Splice, Unfit};
 use tokio::sync::{mpsc, oneshot};
 
+use super::parts::{Ask, content};
 use super::post::{Times, as_get};
 use super::{Exchange, outbound};
 use crate::decide::Plan;
 use crate::filter::{Context, ResponseHead};
 use crate::node::{Shared, Worker, World};
-use crate::origin::{self, OriginReply, Outbound, OutboundRequest};
+use crate::origin::{self, OriginBody, OriginReply, Outbound, OutboundRequest};
 use crate::respond::fields;
 
 /// The answer that may not be stored, for the client that started the fetch.
@@ -48,10 +50,10 @@ const NO_ROOM: &str = "NO-ROOM";
 
 /// Everything a fetch needs once its client may be gone.
 pub(super) struct Job {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     worker: Rc<Worker>,
     world: Arc<World>,
-    plan: Plan,
+    pub(super) plan: Plan,
     host: String,
     /// Fields of the client's request, for selecting.
     headers: HeaderMap,
@@ -107,7 +109,7 @@ impl Job {
 
     /// Stores a response that is here already, and settles the permit.
     pub(super) async fn keep(mut self, permit: FillPermit, reply: OriginReply, times: Times) {
-        self.fill(permit, reply, times, None).await;
+        self.fill(permit, reply, times, None, true).await;
     }
 
     /// Fetches and settles the permit, whatever happens.
@@ -115,13 +117,16 @@ impl Job {
         let base = self.base.take().map(|record| *record);
         let fitting = base.as_ref().map(|record| record.head);
         let request = self.request(permit.sent());
-        let mut offers = self.shared.cache.offers(&request, base).await;
+        let (mut offers, ask) = match permit.asked() {
+            None => (self.shared.cache.offers(&request, base).await, Ask::All),
+            Some(asked) => self.ask_for(asked, base).await,
+        };
         // Others than what fits stand in for nothing.
         let fits = offers.first().is_some_and(|first| fitting == Some(first.record.head));
-        if let Some(permit) = self.attempt(permit, &offers, fits).await {
+        if let Some(permit) = self.attempt(permit, &offers, fits, ask).await {
             // What is stored cannot be used after all: ask once more, without it.
             offers.clear();
-            self.attempt(permit, &offers, false).await;
+            self.attempt(permit, &offers, false, Ask::All).await;
         }
     }
 
@@ -132,17 +137,22 @@ impl Job {
         mut permit: FillPermit,
         offers: &[Offer],
         fits: bool,
+        ask: Ask,
     ) -> Option<FillPermit> {
         let (host, mut headers) = self.outgoing.clone();
         let offered: Vec<&HeaderMap> = offers.iter().map(|o| &o.loaded.head.headers).collect();
-        let conditional = Conditional::from_stored(&offered);
+        let conditional = match &ask {
+            Ask::All => Conditional::from_stored(&offered),
+            Ask::Range(_) | Ask::Rest(_) => Conditional::default(),
+        };
         conditional.apply(&mut headers);
+        ask.apply(&mut headers, &self.headers);
         let requested = self.shared.cache.clock.now();
         let sent = permit.sending();
         let pool = Arc::clone(self.world.pool(&self.plan.site));
         let base = if fits { offers.first() } else { None };
         let has_fallback = base.is_some_and(|base| {
-            self.shared.cache.stale_on_error(&self.request(sent), &base.record)
+            ask.is_whole() && self.shared.cache.stale_on_error(&self.request(sent), &base.record)
         });
         let request = outbound::request(
             (&self.plan, &pool),
@@ -170,6 +180,17 @@ impl Job {
         let times = Times { requested, received: self.shared.cache.clock.now() };
         self.tell_origin(Some(&reply.origin));
         self.filter(&mut reply);
+        if let (Ask::Rest(missing), Some(base)) = (&ask, base) {
+            match missing.splice(reply.status, &reply.headers) {
+                Splice::Part(range) => return self.add(permit, base, reply, range, times).await,
+                // Another version, all of it, or an error.
+                Splice::Refused(Unfit::Status) if !matches!(reply.status.as_u16(), 304 | 416) => {}
+                Splice::Refused(why) => {
+                    tracing::debug!(why = why.name(), "the rest does not fit what is stored");
+                    return Some(permit);
+                }
+            }
+        }
         match read_reply(reply.status, &reply.headers, &conditional, &offered) {
             ValidationReply::NotModified { base } => {
                 let Offer { record, loaded } = &offers[base];
@@ -184,7 +205,10 @@ impl Job {
                 self.hand(reply, ORIGIN_ERROR);
                 permit.erred(true);
             }
-            _ => self.fill(permit, reply, times, base.map(|base| &base.record)).await,
+            _ => {
+                let base = base.map(|base| &base.record);
+                self.fill(permit, reply, times, base, ask.is_whole()).await;
+            }
         }
         None
     }
@@ -195,12 +219,16 @@ impl Job {
         mut reply: OriginReply,
         times: Times,
         base: Option<&Record>,
+        asked_for_all: bool,
     ) {
         let Times { requested, received } = times;
+        let length = http_body::Body::size_hint(&reply.body).exact();
+        let part = self.part(reply.status, &reply.headers, length);
+        // What is stored stands for the whole (RFC 9111 §3.4), so it is judged as such.
+        let as_stored = if part.is_some() { StatusCode::OK } else { reply.status };
         let headers = self.without_cookies(&reply.headers);
-        let response =
-            OriginResponse { status: reply.status, headers: &headers, requested, received };
-        let options = self.options(reply.status, &headers);
+        let response = OriginResponse { status: as_stored, headers: &headers, requested, received };
+        let options = self.options(as_stored, &headers);
         let storable = storable(&self.plan.facts, &response, &options);
         let storable = match storable.and_then(selectable) {
             Ok(storable) => {
@@ -211,15 +239,15 @@ impl Job {
             }
             Err(reason) => {
                 tracing::debug!(reason = reason.token(), "not storable");
-                let erred = is_origin_error(reply.status);
+                let status = reply.status;
                 if let Some(base) = base.filter(|_| remembers(reason) && replaces(reply.status)) {
                     // What is stored is not what the URL says any more (RFC 9111 §4.3.3).
                     self.shared.cache.forget(base);
                 }
                 self.hand(reply, reason.token());
-                if erred {
+                if is_origin_error(status) {
                     permit.erred(false);
-                } else if remembers(reason) {
+                } else if remembers(reason) && (asked_for_all || !speaks_of_a_range(status)) {
                     permit.not_storable();
                 }
                 return;
@@ -228,19 +256,11 @@ impl Job {
         let varied =
             self.shared.cache.varied(&self.request(permit.sent()), &storable, &reply.headers);
         let OriginReply { status, headers, body, .. } = reply;
-        let length = http_body::Body::size_hint(&body).exact();
-        let stored = stored_fields(&headers, &storable.omitted_fields, received);
+        let mut stored = stored_fields(&headers, &storable.omitted_fields, received);
         let omitted = named(&headers, &storable.omitted_fields);
-        match permit.storable(status, (stored, omitted), length, storable, varied) {
-            Ok(writer) => {
-                if let Err(error) = origin::fill::pump(writer, body).await {
-                    tracing::debug!(
-                        cause = error.cause.label(),
-                        "fill broke off: {}",
-                        error.chain()
-                    );
-                }
-            }
+        let content = content(part, length, &mut stored);
+        match permit.storable(as_stored, (stored, omitted), content, storable, varied) {
+            Ok(writer) => pump(writer, body).await,
             Err(permit) => {
                 // No memory for another fill: this client gets the answer, the others go alone.
                 let reply = OriginReply { status, headers, body, ..reply };
@@ -257,16 +277,30 @@ impl Job {
         record: &Record,
         loaded: &Loaded,
         confirmed: &HeaderMap,
-        Times { requested, received }: Times,
+        times: Times,
         sent: selvedge_cache::invalidate::Watermark,
     ) -> Option<Record> {
+        let (merged, storable) = self.merged(record, loaded, confirmed, times)?;
+        let request = self.request(sent);
+        self.shared.cache.freshen(&request, record, &loaded.inline, &merged, storable, sent)
+    }
+
+    /// The stored head with the fields of a newer one of the same representation. `None`: it may
+    /// not be stored any more, and is not.
+    pub(super) fn merged(
+        &self,
+        record: &Record,
+        loaded: &Loaded,
+        newer: &HeaderMap,
+        Times { requested, received }: Times,
+    ) -> Option<(StoredHead, Storable)> {
         let base = Base {
             status: loaded.head.status,
             headers: &loaded.head.headers,
             tags: &record.tags,
             tags_overflow: record.tags_overflow,
         };
-        let headers = &*self.without_cookies(confirmed);
+        let headers = &*self.without_cookies(newer);
         let update = OriginResponse { status: loaded.head.status, headers, requested, received };
         let options = self.options(loaded.head.status, &loaded.head.headers);
         let freshened = freshen(&self.plan.facts, &base, &update, &options);
@@ -281,9 +315,7 @@ impl Job {
         };
         let storable = self.marked(storable, &freshened.headers);
         let headers = stored_fields(&freshened.headers, &storable.omitted_fields, received);
-        let merged = StoredHead { status: loaded.head.status, headers };
-        let request = self.request(sent);
-        self.shared.cache.freshen(&request, record, &loaded.inline, &merged, storable, sent)
+        Some((StoredHead { status: loaded.head.status, headers }, storable))
     }
 
     /// The site's rules for a response.
@@ -312,7 +344,7 @@ impl Job {
         Cow::Owned(headers)
     }
 
-    fn request(&self, arrival: selvedge_cache::invalidate::Watermark) -> Request<'_> {
+    pub(super) fn request(&self, arrival: selvedge_cache::invalidate::Watermark) -> Request<'_> {
         Request {
             key: &self.plan.key,
             facts: &self.plan.facts,
@@ -356,6 +388,18 @@ fn selectable(storable: Storable) -> Result<Storable, NotStorable> {
 /// Whether an answer speaks of what the URL stands for now, not of this request or the moment.
 fn replaces(status: StatusCode) -> bool {
     status.is_success() || status.is_redirection() || matches!(status.as_u16(), 404 | 410)
+}
+
+/// Moves a body into the cache.
+pub(super) async fn pump(writer: FillWriter, body: OriginBody) {
+    if let Err(error) = origin::fill::pump(writer, body).await {
+        tracing::debug!(cause = error.cause.label(), "fill broke off: {}", error.chain());
+    }
+}
+
+/// Statuses that say something of the range that was asked for, nothing of the URL.
+const fn speaks_of_a_range(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 206 | 416)
 }
 
 /// Reasons that speak of the URL; the others speak of this one request.

@@ -14,8 +14,7 @@ use selvedge_cache::range::{self, ByteRange, ByteRanges, ContentRange, Resolved,
 
 use super::multipart::Multipart;
 
-/// Ranges in one request; with more of them the field is ignored.
-pub const RANGES_MAX: usize = 16;
+pub use selvedge_cache::range::wanted::RANGES_MAX;
 
 /// How a stored response is answered.
 #[derive(Clone, PartialEq, Eq, Debug)]

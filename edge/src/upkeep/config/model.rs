@@ -7,6 +7,8 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use selvedge_cache::range::Trust;
+
 use crate::accept::listener::ListenAddress;
 use crate::accept::{ClientDeadlines, HeadLimits};
 use crate::decide::KeyRules;
@@ -179,8 +181,19 @@ pub struct Site {
     pub purge_from: PeerSet,
     /// Tag fields stay in responses to clients.
     pub keep_tags: bool,
+    /// Parts of bodies.
+    pub ranges: RangeOptions,
     /// Towards the origins.
     pub origin: OriginOptions,
+}
+
+/// Parts of bodies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RangeOptions {
+    /// The origin is asked for the range that a client asks for.
+    pub forward: bool,
+    /// What to believe of a 206 that contradicts itself.
+    pub trust: Trust,
 }
 
 /// Lifetimes of a site, in seconds.

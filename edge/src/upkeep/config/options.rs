@@ -187,6 +187,17 @@ cards! {
     /// §5.2.2.10 forbids to use a stale response.
     STALE_BESIDE_S_MAXAGE = Card::new("site[].stale.beside_s_maxage", Kind::Switch).or("false");
 
+    /// What the origin is asked for when a client wants one range of something that is not stored:
+    /// everything, so that it is fetched once and later ranges are hits; or that range, for objects
+    /// so large that few clients read all of them. What comes is stored either way, and combined.
+    RANGES_FETCH = Card::new("site[].ranges.fetch", Kind::Choice(&["whole", "asked"]))
+        .or("\"whole\"");
+    /// What becomes of a 206 whose content is not as long as its `Content-Range` says: it is passed
+    /// on and not stored; or its octets are stored as what follows the first position, and where
+    /// the range claims to reach the end, the body ends with them.
+    RANGES_MISMATCH = Card::new("site[].ranges.mismatch", Kind::Choice(&["refuse", "octets"]))
+        .or("\"refuse\"");
+
     /// Waiting for a place when `connections_max` is reached.
     ORIGIN_QUEUE = Card::new("site[].origin.queue", wait(0)).or("\"5s\"");
     /// Finding the origin's addresses.
@@ -252,6 +263,7 @@ pub static TABLES: &[Table] = &[
         text: "Lifetimes by path, status and type; one table for each rule.",
     },
     Table { path: "site[].stale", text: "When a stale response is better than none." },
+    Table { path: "site[].ranges", text: "Parts of bodies." },
     Table { path: "site[].origin", text: "Waits and bounds towards the site's origins." },
 ];
 

@@ -107,3 +107,14 @@ fn what_is_not_plain_or_must_be_the_last_is_hypers_from_the_beginning() {
     draining.link.draining.set(true);
     assert_eq!(asked(&draining, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"), (None, false));
 }
+
+/// hyper asks for the next head when it has taken an answer, which may be before that has left.
+#[test]
+fn no_answer_overtakes_one_that_is_still_leaving() {
+    let front = front();
+    front.link.begin();
+    assert_eq!(asked(&front, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"), (None, false));
+    front.link.head_is_known();
+    front.link.passed(Content(None));
+    assert!(asked(&front, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").0.is_some());
+}

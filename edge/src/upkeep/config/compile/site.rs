@@ -1,10 +1,11 @@
 //! `[[site]]` and its tables.
 
-use super::{ReadSite, origin, rule};
 use selvedge_cache::policy::CookieRule;
+use selvedge_cache::range::Trust;
 
+use super::{ReadSite, origin, rule};
 use crate::origin::OriginAddress;
-use crate::upkeep::config::model::{Site, StaleOptions, TtlOptions};
+use crate::upkeep::config::model::{RangeOptions, Site, StaleOptions, TtlOptions};
 use crate::upkeep::config::options as o;
 use crate::upkeep::config::problem::{Place, Wrong};
 use crate::upkeep::config::reader::{Reader, text};
@@ -59,6 +60,11 @@ pub(super) fn site(reader: &mut Reader<'_>, surroundings: &dyn Surroundings) -> 
         ToString::to_string,
     );
     let keep_tags = reader.switch(&o::SITE_KEEP_TAGS);
+    // The cards' words: whole, asked; refuse, octets.
+    let ranges = RangeOptions {
+        forward: reader.choice(&o::RANGES_FETCH) == 1,
+        trust: [Trust::Neither, Trust::Octets][reader.choice(&o::RANGES_MISMATCH).min(1)],
+    };
     let origin = origin::origin(reader, surroundings);
     if hosts.is_empty() || origins.is_empty() {
         return None; // Said above.
@@ -80,6 +86,7 @@ pub(super) fn site(reader: &mut Reader<'_>, surroundings: &dyn Surroundings) -> 
         ignore_request_cache_control,
         purge_from: purge_from.into_iter().map(|(peer, _)| peer).collect(),
         keep_tags,
+        ranges,
         origin,
     };
     Some(ReadSite { site, places })
