@@ -54,6 +54,7 @@ mod parts;
 mod pass;
 mod post;
 mod purge;
+mod sticky;
 mod upload;
 
 pub use close::Closing;

@@ -25,6 +25,7 @@ mod validation;
 mod variants;
 
 // The origin: one question for many clients, answers that are late, broken or missing.
+mod balancing;
 mod broken;
 mod collapse;
 mod large;

@@ -181,7 +181,7 @@ fn write_weighted(items: &[Weighted<'_>], out: &mut Buffer) {
 /// A normalised value as [`selecting_value`] appends it, for people; what is not visible ASCII is
 /// escaped.
 pub fn readable(form: &[u8]) -> String {
-    let [WEIGHTED, mut rest @ ..] = form else {
+    let Some((&WEIGHTED, mut rest)) = form.split_first() else {
         return form.get(1..).unwrap_or_default().escape_ascii().to_string();
     };
     let mut members = Vec::new();

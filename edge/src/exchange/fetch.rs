@@ -60,6 +60,10 @@ pub(super) struct Job {
     /// Host and fields for the origin.
     outgoing: (HeaderValue, HeaderMap),
     context: Context,
+    /// Which origin it goes to, where that is chosen by hash.
+    affinity: Option<u64>,
+    /// The origin that the client is bound to: the answer may turn out to be for it alone.
+    bound: Option<usize>,
     base: Option<Box<Record>>,
     leader: Option<Leader>,
 }
@@ -85,7 +89,7 @@ impl Job {
         base: Option<Box<Record>>,
         leader: Option<Leader>,
     ) -> Self {
-        let mut outgoing = outbound::fields(&exchange.admitted);
+        let mut outgoing = outbound::fields(&exchange.admitted, &exchange.world.admission.cdn_loop);
         outbound::whole_and_unconditional(&mut outgoing);
         Self {
             shared: Arc::clone(&exchange.shared),
@@ -96,6 +100,8 @@ impl Job {
             headers: exchange.admitted.headers.clone(),
             outgoing: (outbound::host(&exchange.plan, &exchange.admitted), outgoing),
             context: outbound::context(&exchange.context),
+            affinity: exchange.affinity(),
+            bound: exchange.bound(),
             base,
             leader,
         }
@@ -161,7 +167,9 @@ impl Job {
             Outbound::Empty,
             &mut self.context,
         );
-        let request = OutboundRequest { has_fallback, ..request };
+        let preferred = request.preferred.or(self.bound);
+        let (affinity, is_shared) = (self.affinity, true);
+        let request = OutboundRequest { has_fallback, affinity, preferred, is_shared, ..request };
         let interim = self.leader.as_ref().map(|leader| leader.interim.clone());
         let relay = |status, headers| {
             // Who is slow to take them, or gone, misses some: they are hints.

@@ -4,14 +4,14 @@ use selvedge_cache::policy::CookieRule;
 use selvedge_cache::range::Trust;
 
 use super::{ReadSite, origin, rule};
-use crate::origin::OriginAddress;
+use crate::origin::OriginConfig;
 use crate::upkeep::config::model::{RangeOptions, Site, StaleOptions, TtlOptions};
 use crate::upkeep::config::options as o;
 use crate::upkeep::config::problem::{Place, Wrong};
 use crate::upkeep::config::reader::{Reader, text};
 use crate::upkeep::config::surroundings::Surroundings;
 use crate::upkeep::config::value::{
-    HostPattern, authority, field_name, name, parse_origin, parse_peer, parse_query,
+    HostPattern, authority, field_name, name, parse_origin, parse_peer, parse_query, show_origin,
 };
 
 /// Origins of one site.
@@ -25,11 +25,7 @@ pub(super) fn site(reader: &mut Reader<'_>, surroundings: &dyn Surroundings) -> 
         |s| HostPattern::parse(text(s, "shop.example")?),
         ToString::to_string,
     );
-    let origins = reader.list(
-        &o::SITE_ORIGINS,
-        |s| parse_origin(text(s, "http://10.0.0.1:8000")?),
-        ToString::to_string,
-    );
+    let origins = reader.list(&o::SITE_ORIGINS, parse_origin, show_origin);
     check_origins(reader, &origins);
     let origin_host =
         reader.one(&o::SITE_ORIGIN_HOST, |s| authority(text(s, "origin.example")?), Clone::clone);
@@ -92,7 +88,7 @@ pub(super) fn site(reader: &mut Reader<'_>, surroundings: &dyn Surroundings) -> 
     Some(ReadSite { site, places })
 }
 
-fn check_origins(reader: &mut Reader<'_>, origins: &[(OriginAddress, Place)]) {
+fn check_origins(reader: &mut Reader<'_>, origins: &[(OriginConfig, Place)]) {
     if origins.len() > ORIGINS_MAX {
         let place = reader.place_of(&o::SITE_ORIGINS);
         let wrong =
@@ -101,9 +97,13 @@ fn check_origins(reader: &mut Reader<'_>, origins: &[(OriginAddress, Place)]) {
         return;
     }
     for (at, (origin, place)) in origins.iter().enumerate() {
-        if let Some((_, first)) = origins[..at].iter().find(|(earlier, _)| earlier == origin) {
-            let wrong =
-                Wrong::new(format!("origin {origin} stands twice"), "write each origin once");
+        if let Some((_, first)) =
+            origins[..at].iter().find(|(earlier, _)| earlier.address == origin.address)
+        {
+            let wrong = Wrong::new(
+                format!("origin {} stands twice", origin.address),
+                "write each origin once",
+            );
             reader.problems.add_pair(place.clone(), wrong, first.clone(), "the first stands here");
         }
     }
