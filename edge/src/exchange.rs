@@ -31,7 +31,7 @@ use selvedge_cache::invalidate::Watermark;
 use selvedge_cache::policy::{self, Judgement, Verdict};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::accept::{Answer, Handler, Received};
+use crate::accept::{Answer, Connection, Handler, Received};
 use crate::admit::Admitted;
 use crate::decide::Plan;
 use crate::error::{Cause, Error};
@@ -87,6 +87,10 @@ impl Handler for Exchanger {
 
     fn call(&self, received: Received) -> Answer<Self::Body> {
         self.answer(received)
+    }
+
+    fn refused(&self, connection: &Connection, cause: Cause, sent_bytes: Option<u64>) {
+        self.shared.telemetry.finish(&close::refused(connection, cause, sent_bytes));
     }
 }
 

@@ -180,7 +180,8 @@ impl Exchange {
             forward: Some(self.forward),
             forward_status: tells.then_some(answered),
             ttl_s: Some(head.fresh.ttl_at(now)),
-            stored: true,
+            // Of a length that is not stated nobody knows yet.
+            stored: head.length.is_none_or(|length| self.shared.cache.can_keep(length)),
             collapsed: outcome == CacheOutcome::Collapsed,
             detail: self.forward_detail(),
             ..Provenance::default()
