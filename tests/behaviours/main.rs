@@ -16,8 +16,10 @@ mod tls;
 // What is stored, and who is given it.
 mod freshness;
 mod methods;
+mod partial;
 mod ranges;
 mod regressions;
+mod site_rules;
 mod storing;
 mod validation;
 mod variants;

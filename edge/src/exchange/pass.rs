@@ -5,14 +5,14 @@
 
 use std::sync::Arc;
 
-use http::Method;
+use http::{Method, StatusCode};
 use selvedge_cache::directory::Record;
 use selvedge_cache::invalidate::{LocalMark, TargetScopes};
 use selvedge_cache::policy;
 
 use super::post::Times;
 use super::upload::Upload;
-use super::{Exchange, Reply, outbound, sticky};
+use super::{Exchange, Reply, Step, fetch, outbound, sticky};
 use crate::accept::RequestBody;
 use crate::admit;
 use crate::error::{Error, Stage};
@@ -62,6 +62,9 @@ impl Exchange {
                         Ok(stored) => return Ok(stored),
                         Err(back) => reply = back,
                     }
+                }
+                if let Some(answer) = self.stale_instead(reply.status).await {
+                    return Ok(answer);
                 }
                 if let Some(record) = self.freshen_by_head(&reply, times, sent).await {
                     let judgement = self.judge(&record);
@@ -149,6 +152,18 @@ impl Exchange {
             }
         }
         Some(mark)
+    }
+
+    /// What is stored, if it may stand in for an error of the origin (RFC 5861 §4).
+    async fn stale_instead(&mut self, status: StatusCode) -> Option<Reply> {
+        if !fetch::is_origin_error(status) {
+            return None;
+        }
+        let base = self.stored_for_trouble()?;
+        let Step::Stored(record, judgement, outcome) = self.stand_in(Some(base))? else {
+            return None;
+        };
+        self.stored(&record, &judgement, outcome).await
     }
 
     /// For a `GET` or `HEAD` that failed: what is stored may stand in.

@@ -70,8 +70,7 @@ pub fn world(
             index,
             hosts: written.hosts.iter().map(ToString::to_string).collect(),
             cache: options(written),
-            ttl_min_s: written.ttl.min_s,
-            ttl_max_s: written.ttl.max_s,
+            rules: written.rules.clone(),
             key: written.query.clone(),
             origin_host: written.origin_host.clone(),
             affinity: (written.origin.balance.policy == Policy::Hash)
@@ -97,10 +96,18 @@ pub fn world(
 fn options(site: &config::Site) -> Options {
     Options {
         default_ttl_s: site.ttl.default_s,
+        ttl_min_s: site.ttl.min_s.unwrap_or(0),
+        ttl_max_s: site.ttl.max_s.unwrap_or(u32::MAX),
         heuristic_max_s: site.ttl.heuristic_max_s,
         default_swr_s: site.stale.while_revalidate_s,
         default_sie_s: site.stale.if_error_s,
         ignore_request_cache_control: site.ignore_request_cache_control,
+        forward_ranges: site.ranges.forward,
+        trust: site.ranges.trust,
+        select_by_language: site.select_by_language,
+        targeted_fields: site.targeted_fields.clone(),
+        cookies: site.cookies,
+        stale_beside_s_maxage: site.stale.beside_s_maxage,
         ..Options::default()
     }
 }

@@ -129,6 +129,7 @@ const GROUPS: &[fn() -> Group] = &[
     admin::token_in_the_environment,
     site::group,
     site::name,
+    site::rule,
     origin::waits,
     origin::connections,
     origin::places,
@@ -191,6 +192,7 @@ proofs! {
     a_token_in_the_environment = admin::token_in_the_environment;
     rules_of_a_site = site::group;
     the_identity_of_a_site = site::name;
+    a_rule_of_a_site = site::rule;
     waits_for_an_origin = origin::waits;
     kept_connections_to_an_origin = origin::connections;
     places_at_an_origin = origin::places;

@@ -61,6 +61,14 @@ pub enum Kind {
     Switch,
     /// One of some words.
     Choice(&'static [&'static str]),
+    /// A path beginning with `/` or `*`, in which `*` stands for anything.
+    PathGlob,
+    /// `404` or `4xx`.
+    Status,
+    /// `text/html`, `image/*`.
+    TypeGlob,
+    /// Name of a field: letters, digits, `-` and the other characters of a token.
+    FieldName,
     /// How a site folds the query into its key.
     Query,
     /// `key`, `client`, `header:NAME` or `cookie:NAME`.
@@ -98,6 +106,10 @@ impl Kind {
             Self::Count { .. } => "whole number",
             Self::Switch => "switch",
             Self::Choice(_) => "word",
+            Self::PathGlob => "path, with `*` for anything",
+            Self::Status => "status, or all as `4xx`",
+            Self::TypeGlob => "type of content, with `*` for anything",
+            Self::FieldName => "name of a field",
             Self::Query => "query rule",
             Self::Affinity => "\"key\", \"client\", \"header:NAME\" or \"cookie:NAME\"",
             Self::Cookie => "name of a cookie",
@@ -128,6 +140,10 @@ impl Kind {
             Self::Count { .. } => "100",
             Self::Switch => "true",
             Self::Choice(_) => "\"…\"",
+            Self::PathGlob => "\"/img/*\"",
+            Self::Status => "\"404\"",
+            Self::TypeGlob => "\"image/*\"",
+            Self::FieldName => "\"CDN-Cache-Control\"",
             Self::Query => "\"sort\"",
             Self::Affinity => "\"key\"",
             Self::Cookie => "\"session\"",

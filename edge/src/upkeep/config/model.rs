@@ -7,10 +7,14 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use selvedge_cache::range::Trust;
+
 use crate::accept::listener::ListenAddress;
 use crate::accept::{ClientDeadlines, HeadLimits};
 use crate::decide::{Affinity, KeyRules};
 use crate::origin::{BalanceConfig, CheckConfig, OriginConfig, PassiveConfig};
+use selvedge_cache::policy::CookieRule;
+use selvedge_cache::policy::rules::Rule;
 
 use super::reader::Settings;
 use super::value::{HostPattern, PeerSet, Scope};
@@ -159,8 +163,16 @@ pub struct Site {
     pub origin_host: Option<String>,
     /// How the query enters the key.
     pub query: KeyRules,
+    /// A stored language answers who prefers it alone.
+    pub select_by_language: bool,
+    /// Fields that speak to this node, in order.
+    pub targeted_fields: Vec<http::HeaderName>,
+    /// What becomes of `Set-Cookie`.
+    pub cookies: CookieRule,
     /// Lifetimes.
     pub ttl: TtlOptions,
+    /// Lifetimes by path, status and type.
+    pub rules: Vec<Rule>,
     /// Stale responses.
     pub stale: StaleOptions,
     /// `Cache-Control` of requests does not count.
@@ -169,8 +181,19 @@ pub struct Site {
     pub purge_from: PeerSet,
     /// Tag fields stay in responses to clients.
     pub keep_tags: bool,
+    /// Parts of bodies.
+    pub ranges: RangeOptions,
     /// Towards the origins.
     pub origin: OriginOptions,
+}
+
+/// Parts of bodies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RangeOptions {
+    /// The origin is asked for the range that a client asks for.
+    pub forward: bool,
+    /// What to believe of a 206 that contradicts itself.
+    pub trust: Trust,
 }
 
 /// Lifetimes of a site, in seconds.
@@ -193,6 +216,8 @@ pub struct StaleOptions {
     pub while_revalidate_s: u32,
     /// Used when the origin fails.
     pub if_error_s: u32,
+    /// Both count beside `s-maxage`, too.
+    pub beside_s_maxage: bool,
 }
 
 /// Waits and bounds towards the origins of a site; waits in milliseconds.

@@ -124,6 +124,15 @@ cards! {
     /// Whether `Cache-Control` of requests counts, as RFC 9111 says, or not, as CDNs do.
     SITE_REQUEST_CACHE_CONTROL = Card::new("site[].request_cache_control", Kind::Choice(&["honour", "ignore"]))
         .or("\"honour\"");
+    /// Fields of responses that speak to this node in place of `Cache-Control` and `Expires`
+    /// (RFC 9213); the first that is there and valid counts.
+    SITE_TARGETED_FIELDS = Card::new("site[].targeted_fields", Kind::FieldName).many()
+        .or("[\"Selvedge-Cache-Control\", \"CDN-Cache-Control\", \"Surrogate-Control\"]");
+    /// Responses with `Set-Cookie`: stored if they state their lifetime, as RFC 9111 §7.3 allows
+    /// (`default`); never stored (`refuse`); or stored as if the field were not there, which
+    /// then reaches nobody (`strip`).
+    SITE_COOKIES = Card::new("site[].cookies", Kind::Choice(&["default", "strip", "refuse"]))
+        .or("\"default\"");
     /// Who may send the `PURGE` method. A request that carries `Forwarded` or `X-Forwarded-For`
     /// never counts.
     SITE_PURGE_FROM = Card::new("site[].purge_from", Kind::Peer).many().or("[]");
@@ -134,6 +143,11 @@ cards! {
     /// How the query enters the key: as it is, sorted by name, not at all, only the named
     /// parameters, or all but the named. A name may end in `*`.
     KEY_QUERY = Card::new("site[].key.query", Kind::Query).or("\"keep\"");
+    /// Whether a stored response whose `Content-Language` is the one language that a request
+    /// prefers answers it (`preferred`), or only requests that accept the same languages with the
+    /// same weights share a response (`exact`).
+    KEY_LANGUAGE = Card::new("site[].key.language", Kind::Choice(&["preferred", "exact"]))
+        .or("\"preferred\"");
 
     /// Lifetime of responses that state none and whose age tells none. A changed lifetime counts
     /// for responses stored afterwards.
@@ -145,10 +159,46 @@ cards! {
     /// Longest lifetime guessed from `Last-Modified` (RFC 9111 §4.2.2); `0s` guesses none.
     TTL_HEURISTIC_MAX = Card::new("site[].ttl.heuristic_max", LIFETIME).or("\"1d\"");
 
+    /// Paths that the rule speaks of, without the query; each `*` stands for any characters. The
+    /// first rule that fits a response counts, for all that it sets.
+    RULE_PATH = Card::new("site[].rule[].path", Kind::PathGlob).many().or_absent("every path");
+    /// Statuses that the rule speaks of: `404`, or `5xx` for all that begin with 5.
+    RULE_STATUS = Card::new("site[].rule[].status", Kind::Status).many().or_absent("every status");
+    /// Types of content that the rule speaks of, without parameters; each `*` stands for any
+    /// characters.
+    RULE_TYPE = Card::new("site[].rule[].type", Kind::TypeGlob).many().or_absent("every type");
+    /// Lifetime of responses that state none and whose age tells none; of errors, too.
+    RULE_DEFAULT = Card::new("site[].rule[].default", LIFETIME).or_absent("the site's");
+    /// Shorter stated lifetimes are raised to this.
+    RULE_MIN = Card::new("site[].rule[].min", LIFETIME).or_absent("the site's");
+    /// Longer stated lifetimes are cut to this.
+    RULE_MAX = Card::new("site[].rule[].max", LIFETIME).or_absent("the site's");
+    /// Lifetime in place of the one that the response states. What it forbids to store stays
+    /// unstored, and `no-cache` is still validated before each use.
+    RULE_OVERRIDE = Card::new("site[].rule[].override", LIFETIME)
+        .or_absent("what the response states");
+    /// How long a stale response may be used while it is validated, and when the origin fails; for
+    /// responses that state neither.
+    RULE_GRACE = Card::new("site[].rule[].grace", LIFETIME).or_absent("the site's `stale`");
+
     /// `stale-while-revalidate` of responses that state none (RFC 5861 §3).
     STALE_WHILE_REVALIDATE = Card::new("site[].stale.while_revalidate", LIFETIME).or("\"0s\"");
     /// `stale-if-error` of responses that state none (RFC 5861 §4).
     STALE_IF_ERROR = Card::new("site[].stale.if_error", LIFETIME).or("\"0s\"");
+    /// Obeys `stale-while-revalidate` and `stale-if-error` beside `s-maxage`, which by RFC 9111
+    /// §5.2.2.10 forbids to use a stale response.
+    STALE_BESIDE_S_MAXAGE = Card::new("site[].stale.beside_s_maxage", Kind::Switch).or("false");
+
+    /// What the origin is asked for when a client wants one range of something that is not stored:
+    /// everything, so that it is fetched once and later ranges are hits; or that range, for objects
+    /// so large that few clients read all of them. What comes is stored either way, and combined.
+    RANGES_FETCH = Card::new("site[].ranges.fetch", Kind::Choice(&["whole", "asked"]))
+        .or("\"whole\"");
+    /// What becomes of a 206 whose content is not as long as its `Content-Range` says: it is passed
+    /// on and not stored; or its octets are stored as what follows the first position, and where
+    /// the range claims to reach the end, the body ends with them.
+    RANGES_MISMATCH = Card::new("site[].ranges.mismatch", Kind::Choice(&["refuse", "octets"]))
+        .or("\"refuse\"");
 
     /// Waiting for a place when `connections_max` is reached.
     ORIGIN_QUEUE = Card::new("site[].origin.queue", wait(0)).or("\"5s\"");
@@ -277,7 +327,12 @@ pub static TABLES: &[Table] = &[
     Table { path: "site[]", text: "A site: hosts, origins and rules; one table for each." },
     Table { path: "site[].key", text: "Which requests may share a stored response." },
     Table { path: "site[].ttl", text: "Lifetimes where the origin leaves them open." },
+    Table {
+        path: "site[].rule[]",
+        text: "Lifetimes by path, status and type; one table for each rule.",
+    },
     Table { path: "site[].stale", text: "When a stale response is better than none." },
+    Table { path: "site[].ranges", text: "Parts of bodies." },
     Table { path: "site[].origin", text: "Choice of the site's origins, waits and bounds." },
     Table { path: "site[].health", text: "When the outcomes of requests speak against an origin." },
     Table { path: "site[].check", text: "Health checks that the node makes by itself." },

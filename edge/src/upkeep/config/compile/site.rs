@@ -1,15 +1,17 @@
 //! `[[site]]` and its tables.
 
-use super::ReadSite;
-use super::origin;
+use selvedge_cache::policy::CookieRule;
+use selvedge_cache::range::Trust;
+
+use super::{ReadSite, origin, rule};
 use crate::origin::OriginConfig;
-use crate::upkeep::config::model::{Site, StaleOptions, TtlOptions};
+use crate::upkeep::config::model::{RangeOptions, Site, StaleOptions, TtlOptions};
 use crate::upkeep::config::options as o;
 use crate::upkeep::config::problem::{Place, Wrong};
 use crate::upkeep::config::reader::{Reader, text};
 use crate::upkeep::config::surroundings::Surroundings;
 use crate::upkeep::config::value::{
-    HostPattern, authority, name, parse_origin, parse_peer, parse_query, show_origin,
+    HostPattern, authority, field_name, name, parse_origin, parse_peer, parse_query, show_origin,
 };
 
 /// Origins of one site.
@@ -28,10 +30,23 @@ pub(super) fn site(reader: &mut Reader<'_>, surroundings: &dyn Surroundings) -> 
     let origin_host =
         reader.one(&o::SITE_ORIGIN_HOST, |s| authority(text(s, "origin.example")?), Clone::clone);
     let query = reader.one(&o::KEY_QUERY, parse_query, ToString::to_string).unwrap_or_default();
+    let select_by_language = reader.choice(&o::KEY_LANGUAGE) == 0;
+    let targeted_fields = reader.list(
+        &o::SITE_TARGETED_FIELDS,
+        |s| field_name(text(s, "CDN-Cache-Control")?),
+        ToString::to_string,
+    );
+    let cookies = match reader.choice(&o::SITE_COOKIES) {
+        1 => CookieRule::Strip,
+        2 => CookieRule::Refuse,
+        _ => CookieRule::Default,
+    };
     let ttl = ttl(reader);
+    let rules = rule::rules(reader, &ttl);
     let stale = StaleOptions {
         while_revalidate_s: reader.lifetime_s(&o::STALE_WHILE_REVALIDATE).unwrap_or(0),
         if_error_s: reader.lifetime_s(&o::STALE_IF_ERROR).unwrap_or(0),
+        beside_s_maxage: reader.switch(&o::STALE_BESIDE_S_MAXAGE),
     };
     // The card's words: honour, ignore.
     let ignore_request_cache_control = reader.choice(&o::SITE_REQUEST_CACHE_CONTROL) == 1;
@@ -41,6 +56,11 @@ pub(super) fn site(reader: &mut Reader<'_>, surroundings: &dyn Surroundings) -> 
         ToString::to_string,
     );
     let keep_tags = reader.switch(&o::SITE_KEEP_TAGS);
+    // The cards' words: whole, asked; refuse, octets.
+    let ranges = RangeOptions {
+        forward: reader.choice(&o::RANGES_FETCH) == 1,
+        trust: [Trust::Neither, Trust::Octets][reader.choice(&o::RANGES_MISMATCH).min(1)],
+    };
     let origin = origin::origin(reader, surroundings);
     if hosts.is_empty() || origins.is_empty() {
         return None; // Said above.
@@ -53,11 +73,16 @@ pub(super) fn site(reader: &mut Reader<'_>, surroundings: &dyn Surroundings) -> 
         origins,
         origin_host,
         query,
+        select_by_language,
+        targeted_fields: targeted_fields.into_iter().map(|(name, _)| name).collect(),
+        cookies,
         ttl,
+        rules,
         stale,
         ignore_request_cache_control,
         purge_from: purge_from.into_iter().map(|(peer, _)| peer).collect(),
         keep_tags,
+        ranges,
         origin,
     };
     Some(ReadSite { site, places })

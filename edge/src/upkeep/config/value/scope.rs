@@ -62,6 +62,19 @@ pub fn name(text: &str) -> Result<String, Wrong> {
     Ok(text.to_owned())
 }
 
+/// The name of a field that may speak in place of `Cache-Control`.
+pub fn field_name(text: &str) -> Result<http::HeaderName, Wrong> {
+    let name = http::HeaderName::from_bytes(text.as_bytes()).map_err(|_| {
+        let message = format!("\"{}\" is no field name", short(text));
+        Wrong::new(message, "write a name such as \"CDN-Cache-Control\"")
+    })?;
+    if name == http::header::CACHE_CONTROL || name == http::header::EXPIRES {
+        let message = format!("\"{name}\" is what targeted fields stand in place of");
+        return Err(Wrong::new(message, "leave it out: it counts when no targeted field does"));
+    }
+    Ok(name)
+}
+
 /// The name of an environment variable.
 pub fn variable(text: &str) -> Result<String, Wrong> {
     let fits = |c: u8| c.is_ascii_alphanumeric() || c == b'_';
