@@ -10,7 +10,7 @@ use selvedge_cache::budget::Budget;
 use selvedge_cache::cache::{Cache, Entry, Found, Request};
 use selvedge_cache::clock::ManualClock;
 use selvedge_cache::directory::{Directory, Record};
-use selvedge_cache::fill::{FailureCode, FillPermit};
+use selvedge_cache::fill::{Content, FailureCode, FillPermit};
 use selvedge_cache::head::{self, StoredHead};
 use selvedge_cache::invalidate::{LedgerId, Live, Position, TargetScopes};
 use selvedge_cache::key::KeyParts;
@@ -195,10 +195,10 @@ impl Cached {
             headers.remove(name);
         }
         let body = Bytes::from(body.to_string());
-        let length = Some(body.len() as u64);
+        let whole = Content::Whole(Some(body.len() as u64));
         let varied = self.cache.varied(&self.request(asked), &storable, response.headers);
         let heads = (headers, HeaderMap::new());
-        let writer = permit.storable(response.status, heads, length, storable, varied);
+        let writer = permit.storable(response.status, heads, whole, storable, varied);
         let mut writer = writer.expect("there is memory for one fill");
         writer.write(body);
         writer.finish().expect("nothing purges here");

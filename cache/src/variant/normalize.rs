@@ -181,10 +181,10 @@ fn write_weighted(items: &[Weighted<'_>], out: &mut Buffer) {
 /// A normalised value as [`selecting_value`] appends it, for people; what is not visible ASCII is
 /// escaped.
 pub fn readable(form: &[u8]) -> String {
-    let [WEIGHTED, rest @ ..] = form else {
+    let Some((&WEIGHTED, mut rest)) = form.split_first() else {
         return form.get(1..).unwrap_or_default().escape_ascii().to_string();
     };
-    let (mut rest, mut members) = (rest, Vec::new());
+    let mut members = Vec::new();
     // Names are tokens: the first semicolon ends one, and its weight has two bytes.
     while let Some(end) = rest.iter().position(|byte| *byte == b';')
         && let Some(&[high, low]) = rest.get(end + 1..end + 3)

@@ -75,10 +75,10 @@ fn minus_log2(x: u64) -> u64 {
     let zeros = x.leading_zeros();
     // 1 ≤ mantissa < 2: the first bit is the 1, the next eight choose the row.
     let mantissa = x << zeros;
-    let row = (mantissa >> 55 & 0xFF) as usize;
+    let row = ((mantissa >> 55) & 0xFF) as usize;
     let (low, high) = (LOG2[row], LOG2[row + 1]);
-    let between = mantissa << 9 >> 32;
-    let log2 = low + ((high - low) * between >> 32);
+    let between = (mantissa << 9) >> 32;
+    let log2 = low + (((high - low) * between) >> 32);
     // x = 2^(63 - zeros) · mantissa, hence -log2(x/2⁶⁴) = 1 + zeros - log2(mantissa).
     (u64::from(1 + zeros) << 48) - (log2 << (48 - FRACTION_BITS))
 }
@@ -96,9 +96,9 @@ const LOG2: [u64; 257] = {
         let mut bit = 0;
         // One bit of the logarithm per squaring.
         while bit < FRACTION_BITS {
-            let square = mantissa * mantissa >> 63;
+            let square = (mantissa * mantissa) >> 63;
             let is_two = square >> 64 != 0;
-            table[row] = table[row] << 1 | is_two as u64;
+            table[row] = (table[row] << 1) | is_two as u64;
             mantissa = if is_two { square >> 1 } else { square };
             bit += 1;
         }

@@ -192,7 +192,7 @@ fn member(tier: u8, is_well: bool) -> Member {
 fn shares(roster: &Roster) -> Vec<(Vec<u16>, usize)> {
     let mut found: Vec<(Vec<u16>, usize)> = Vec::new();
     for percent in 0..100_u64 {
-        let Some(tier) = roster.tiers(percent * 656 << 48).next() else { continue };
+        let Some(tier) = roster.tiers((percent * 656) << 48).next() else { continue };
         match found.iter_mut().find(|(members, _)| members == tier.members()) {
             Some((_, count)) => *count += 1,
             None => found.push((tier.members().to_vec(), 1)),
