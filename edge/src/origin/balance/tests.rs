@@ -29,6 +29,9 @@ impl Loads for Fake {
     fn in_flight(&self, index: usize) -> usize {
         self.in_flight[index].get()
     }
+    fn total(&self) -> usize {
+        self.in_flight.iter().map(Cell::get).sum()
+    }
     fn latency_us(&self, index: usize) -> u64 {
         self.latency_us[index]
     }
