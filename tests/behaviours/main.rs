@@ -43,6 +43,8 @@ mod admin;
 mod disk;
 mod explain;
 mod memory;
+mod memory_promise;
+mod repairs;
 mod restarts;
 mod telemetry;
 

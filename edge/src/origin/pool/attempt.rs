@@ -10,9 +10,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::StatusCode;
+use tokio::task::AbortHandle;
 
 use super::Pool;
 use super::places::Place;
+use super::takers::Lent;
 use crate::origin::observe::OriginOutcome;
 
 /// An attempt under way.
@@ -45,6 +47,12 @@ impl Attempt {
     /// Holds the place until the attempt ends.
     pub fn hold(&mut self, place: Place) {
         self.place = Some(place);
+    }
+
+    /// Lends the place to whoever takes the response that `connection` brings.
+    pub fn lend(&mut self, connection: AbortHandle) -> Lent {
+        let takers = &self.pool.origin(self.index).takers;
+        takers.lend(self.place.take(), connection, self.pool.now())
     }
 
     /// Whether it has one.
