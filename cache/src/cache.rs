@@ -26,12 +26,14 @@ mod freshen;
 mod join;
 mod parts;
 mod select;
+mod sweep;
 
 pub use explain::{Compared, Explanation, Place, VariantView, WayOn};
 pub use join::Admission;
 pub use parts::Readers;
 pub(crate) use parts::{strong_tag, union};
 pub use select::{OTHERS_OFFERED_MAX, Offer};
+pub use sweep::{Step, Sweeper};
 
 /// The cache. Shared by all cores; every method is short and holds no lock across an await.
 pub struct Cache {
@@ -192,7 +194,7 @@ impl Cache {
 
     /// Whether a body of this length, in bytes, can be kept: on disk, or in half of the memory that
     /// bodies may have now.
-    pub(crate) fn can_keep(&self, length: u64) -> bool {
+    pub fn can_keep(&self, length: u64) -> bool {
         self.store.health() == Health::Healthy
             || length <= self.budget.limit_bytes(Class::Bodies) as u64 / 2
     }

@@ -152,18 +152,14 @@ impl StoredReader {
         while self.slots.len() < reads_max && self.next_chunk <= last {
             let key = StoreKey { object: self.object, part: Part::Chunk(self.next_chunk) };
             self.next_chunk += 1;
-            self.slots.push_back(match self.store.peek(key) {
-                Some(bytes) => Slot::Ready(Some(bytes)),
-                None => {
-                    let store = Arc::clone(&self.store);
-                    let load = async move { store.get(key).await.map(|(bytes, _)| bytes) };
-                    Slot::Loading(Box::pin(load))
-                }
-            });
-            // What is in memory needs no read-ahead, and holding it would only pin it.
-            if matches!(self.slots.back(), Some(Slot::Ready(_))) {
+            if let Some(bytes) = self.store.peek(key) {
+                // What is in memory needs no read-ahead, and holding it would only pin it.
+                self.slots.push_back(Slot::Ready(Some(bytes)));
                 break;
             }
+            let store = Arc::clone(&self.store);
+            let load = async move { store.get(key).await.map(|(bytes, _)| bytes) };
+            self.slots.push_back(Slot::Loading(Box::pin(load)));
         }
     }
 }

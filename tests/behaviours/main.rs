@@ -42,6 +42,7 @@ mod purges;
 mod admin;
 mod disk;
 mod explain;
+mod kills;
 mod memory;
 mod memory_promise;
 mod repairs;

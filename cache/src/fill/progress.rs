@@ -91,6 +91,17 @@ struct State {
     writer: Option<Waker>,
 }
 
+/// What became of a wish to join a fill.
+#[derive(Debug)]
+pub(super) enum Seated {
+    /// It reads along.
+    Here(Waiter),
+    /// It may, but there is no seat left.
+    Full,
+    /// The check does not admit it.
+    NotAdmitted,
+}
+
 /// One fill in flight.
 #[derive(Debug)]
 pub struct Fill {
@@ -137,21 +148,26 @@ impl Fill {
         }
     }
 
-    /// `None`: the check does not admit. `Some(None)`: it does, but there is no seat left.
+    /// A seat, if the check admits the one who asks.
     pub(super) fn join_if(
         self: &Arc<Self>,
         admits: &impl Fn(&Candidate<'_>) -> bool,
         readers_max: usize,
-    ) -> Option<Option<Waiter>> {
+    ) -> Seated {
         let mut state = self.state.lock();
         if !state.admits(&self.key, admits) {
-            return None;
+            return Seated::NotAdmitted;
         }
         if state.readers() >= readers_max {
-            return Some(None);
+            return Seated::Full;
         }
         let seat = state.sit();
-        Some(Some(Waiter { fill: Arc::clone(self), seat }))
+        Seated::Here(Waiter { fill: Arc::clone(self), seat })
+    }
+
+    /// The position under which the fetch was sent, if it was.
+    pub(super) fn sent_under(&self) -> Option<Position> {
+        self.state.lock().sent.map(|watermark| watermark.position)
     }
 
     pub(super) fn sent(&self, watermark: Watermark) {

@@ -51,6 +51,11 @@ pub trait Handler: Clone + Unpin + 'static {
     /// Begins one request, and answers it if nothing has to be waited for. Never fails: failures
     /// are answers too.
     fn call(&self, received: Received) -> Answer<Self::Body>;
+
+    /// Notes a message that never became a request: the codec answered it itself. `sent_bytes` is
+    /// the length of the answer's content; `None` if the client did not take it.
+    #[expect(unused_variables, reason = "a handler need not keep account")]
+    fn refused(&self, connection: &Connection, cause: Cause, sent_bytes: Option<u64>) {}
 }
 
 /// What a handler gives for a request. Most answers come from memory: those need no future, and no

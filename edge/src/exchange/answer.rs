@@ -48,7 +48,7 @@ impl Exchange {
             let head = cache.load(record).await?.head;
             cache.shrink(record, &head.headers);
         }
-        Some(self.from_store(record, judgement, outcome, found?))
+        Some(self.stored_reply(record, judgement, outcome, found?))
     }
 
     /// [`stored`](Self::stored) without waiting: `None` unless all of it is in memory, head and
@@ -64,7 +64,7 @@ impl Exchange {
         }
         let loaded = self.shared.cache.load_now(record)?;
         let found = self.take(record, loaded)?;
-        Some(self.from_store(record, judgement, outcome, found))
+        Some(self.stored_reply(record, judgement, outcome, found))
     }
 
     /// What the request gets of a stored response; `None` if its bytes are not all there.
@@ -89,7 +89,7 @@ impl Exchange {
     }
 
     /// The answer, with what a stored response gets on its way out.
-    fn from_store(
+    fn stored_reply(
         &mut self,
         record: &Record,
         judgement: &Judgement,
@@ -180,7 +180,8 @@ impl Exchange {
             forward: Some(self.forward),
             forward_status: tells.then_some(answered),
             ttl_s: Some(head.fresh.ttl_at(now)),
-            stored: true,
+            // Of a length that is not stated nobody knows yet.
+            stored: head.length.is_none_or(|length| self.shared.cache.can_keep(length)),
             collapsed: outcome == CacheOutcome::Collapsed,
             detail: self.forward_detail(),
             ..Provenance::default()

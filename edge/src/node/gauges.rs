@@ -5,6 +5,7 @@ use std::sync::Arc;
 use selvedge_cache::budget::Budget;
 use selvedge_cache::repair::Repairs;
 use selvedge_cache::store::{Health, Tier, TierStats};
+use selvedge_purge_api::ledger::LedgerStatus;
 
 use super::Shared;
 use crate::origin::{Event, OriginName, OriginObserver, OriginOutcome, Repeat};
@@ -41,8 +42,8 @@ impl Gauges for NodeGauges {
         &self.0.cache.budget
     }
 
-    fn purge_position(&self) -> u64 {
-        self.0.cache.live.position().0
+    fn ledger(&self) -> LedgerStatus {
+        self.0.ledger.status()
     }
 
     fn origins(&self, each: &mut dyn FnMut(&str, &str, bool)) {

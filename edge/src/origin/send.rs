@@ -129,8 +129,16 @@ impl Connections {
                     Some(after) => {
                         let wish = Wish { tried: &tried, ..wish };
                         let second = &mut second;
-                        self.trip_hedged(attempt, &template, wish, after, second, &mut on_interim)
-                            .await
+                        // Rare and large: it must not make every request larger.
+                        Box::pin(self.trip_hedged(
+                            attempt,
+                            &template,
+                            wish,
+                            after,
+                            second,
+                            &mut on_interim,
+                        ))
+                        .await
                     }
                 };
                 tried.extend(second);

@@ -6,6 +6,7 @@
 //! it is an ending too.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -29,6 +30,7 @@ pub struct Attempt {
 impl Attempt {
     /// Begins at the origin that was picked; `trial`: it is the one that decides over an ejection.
     pub fn begin(pool: Arc<Pool>, index: usize, trial: bool) -> Self {
+        pool.under_way.fetch_add(1, Ordering::Relaxed);
         Self { pool, index, trial, ended: false, place: None }
     }
 
@@ -124,6 +126,7 @@ impl Attempt {
 
 impl Drop for Attempt {
     fn drop(&mut self) {
+        self.pool.under_way.fetch_sub(1, Ordering::Relaxed);
         if !self.ended {
             self.conclude(OriginOutcome::Abandoned);
         }

@@ -77,6 +77,8 @@ pub struct Pool {
     config: PoolConfig,
     origins: Vec<Origin>,
     picker: Picker,
+    /// Attempts between their choice and their end, over all origins.
+    under_way: AtomicUsize,
     budget: Arc<Budget>,
     latencies: Latencies,
     observer: Arc<dyn OriginObserver>,
@@ -139,6 +141,7 @@ impl Pool {
             config,
             origins,
             picker: Picker::new(),
+            under_way: AtomicUsize::new(0),
             budget: Arc::default(),
             latencies: Latencies::default(),
             observer,

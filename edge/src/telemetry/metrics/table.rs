@@ -103,6 +103,18 @@ metrics_table! {
         "Purges accepted by this process.";
     PURGE_POSITION: Gauge, "selvedge_purge_position", "position", [],
         "Position of the last purge that is in force on this node.";
+    PURGE_FLOOR: Gauge, "selvedge_purge_floor", "position", [],
+        "Purges up to this position are forgotten: nothing that is stored is older.";
+    LEDGER_HEALTHY: Gauge, "selvedge_purge_ledger_healthy", "0 or 1", [],
+        "0 while the ledger takes no purges, because its file cannot be written.";
+    LEDGER_BYTES: Gauge, "selvedge_purge_ledger_bytes", "bytes", [],
+        "Length of the ledger's file.";
+    LEDGER_SCOPES: Gauge, "selvedge_purge_scopes", "scopes", [],
+        "Scopes that purges in force select; each takes about 64 bytes of memory.";
+    LEDGER_FAILURES: Counter, "selvedge_purge_commit_failures_total", "commits", [],
+        "Commits of purges that did not reach stable storage.";
+    SWEPT: Counter, "selvedge_swept_total", "responses", ["reason"],
+        "Stored responses taken out beside the traffic: `purged`, or `lost` because their bytes were gone.";
     PURGE_APPLY: Histogram, "selvedge_purge_apply_seconds", "seconds", [],
         "From accepting a purge to its being durable and in force on this node.";
     MEMORY_BYTES: Gauge, "selvedge_memory_bytes", "bytes", ["part"],

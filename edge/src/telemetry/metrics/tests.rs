@@ -22,8 +22,18 @@ impl Gauges for Node {
     fn budget(&self) -> &Budget {
         &self.0
     }
-    fn purge_position(&self) -> u64 {
-        42
+    fn ledger(&self) -> LedgerStatus {
+        LedgerStatus {
+            ledger: selvedge_cache::invalidate::LedgerId(1),
+            position: selvedge_cache::invalidate::Position(42),
+            floor: selvedge_cache::invalidate::Position(17),
+            bytes: 64,
+            commits: 1,
+            failures: 1,
+            scopes: 1,
+            is_healthy: false,
+            is_durable: true,
+        }
     }
     fn origins(&self, each: &mut dyn FnMut(&str, &str, bool)) {
         each("shop", "http://10.0.0.1:8000", true);
