@@ -14,13 +14,13 @@ const BODIES: usize = ROOM - HEADS;
 /// The slack is this part of a sixteenth.
 const SLACK: usize = 2;
 
-/// The room of heads and bodies, in bytes.
+/// The room of heads and bodies; all in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Shares {
-    room_bytes: usize,
-    heads_bytes: usize,
-    bodies_bytes: usize,
-    slack_bytes: usize,
+    room: usize,
+    heads: usize,
+    bodies: usize,
+    slack: usize,
 }
 
 impl Shares {
@@ -28,28 +28,28 @@ impl Shares {
     pub const fn of(memory_bytes: usize) -> Self {
         let sixteenth = memory_bytes / 16;
         Self {
-            room_bytes: sixteenth * ROOM,
-            heads_bytes: sixteenth * HEADS,
-            bodies_bytes: sixteenth * BODIES,
-            slack_bytes: sixteenth / SLACK,
+            room: sixteenth * ROOM,
+            heads: sixteenth * HEADS,
+            bodies: sixteenth * BODIES,
+            slack: sixteenth / SLACK,
         }
     }
 
     /// What heads and bodies may hold while they hold so much.
     pub fn limits(&self, heads_used: usize, bodies_used: usize) -> (usize, usize) {
-        let left = |used: usize| self.room_bytes.saturating_sub(used + self.slack_bytes);
-        (self.heads_bytes.max(left(bodies_used)), self.bodies_bytes.max(left(heads_used)))
+        let left = |used: usize| self.room.saturating_sub(used + self.slack);
+        (self.heads.max(left(bodies_used)), self.bodies.max(left(heads_used)))
     }
 
     /// Whether a use that was `then` when the limits were set has moved so far that they must be
     /// set anew. Well under the slack: what comes meanwhile has room in the rest.
     pub fn moved(&self, then: usize, now: usize) -> bool {
-        then.abs_diff(now) > self.slack_bytes / 2
+        then.abs_diff(now) > self.slack / 2
     }
 
     /// What is guaranteed to heads and to bodies.
     pub const fn guaranteed(&self) -> (usize, usize) {
-        (self.heads_bytes, self.bodies_bytes)
+        (self.heads, self.bodies)
     }
 }
 

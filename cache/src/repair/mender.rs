@@ -71,23 +71,23 @@ impl Mender {
                     }
                     self.step = Step::Place(Box::pin(self.repairs.place()));
                 }
-                Step::Place(place) => match ready!(place.as_mut().poll(cx)) {
-                    Some(place) => match self.begin(place, chunk, last) {
-                        Ok(ticket) => self.step = Step::Wait(ticket),
-                        Err(found) => return self.over(found),
-                    },
-                    None => {
+                Step::Place(place) => {
+                    let Some(place) = ready!(place.as_mut().poll(cx)) else {
                         self.repairs.count(Outcome::Busy);
                         return self.over(None);
+                    };
+                    match self.begin(place, chunk, last) {
+                        Ok(ticket) => self.step = Step::Wait(ticket),
+                        Err(found) => return self.over(found),
                     }
-                },
-                Step::Wait(ticket) => match ready!(Pin::new(ticket).poll(cx)) {
-                    Ok(bytes) => return self.over(Some(bytes)),
-                    Err(_) => {
-                        self.asks += 1;
-                        self.step = Step::Look;
+                }
+                Step::Wait(ticket) => {
+                    if let Ok(bytes) = ready!(Pin::new(ticket).poll(cx)) {
+                        return self.over(Some(bytes));
                     }
-                },
+                    self.asks += 1;
+                    self.step = Step::Look;
+                }
             }
         }
     }
