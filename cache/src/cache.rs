@@ -22,10 +22,12 @@ use crate::{CacheKey, Clock, Millis};
 mod explain;
 mod freshen;
 mod join;
+mod searches;
 mod select;
 
 pub use explain::{Compared, Explanation, Place, VariantView, WayOn};
 pub use join::Admission;
+pub use searches::{Folded, Searches};
 pub use select::{OTHERS_OFFERED_MAX, Offer};
 
 /// The cache. Shared by all cores; every method is short and holds no lock across an await.
@@ -44,6 +46,8 @@ pub struct Cache {
     pub budget: Budget,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// What origins said about the queries of their paths.
+    pub searches: Arc<Searches>,
     pub(crate) hit_for_miss: HitForMiss,
 }
 
@@ -115,6 +119,7 @@ impl Cache {
         live: Arc<Live>,
         budget: Budget,
         clock: Arc<dyn Clock>,
+        searches: Arc<Searches>,
     ) -> Arc<Self> {
         Arc::new(Self {
             directory,
@@ -124,6 +129,7 @@ impl Cache {
             fills: Fills::default(),
             budget,
             clock,
+            searches,
             hit_for_miss: HitForMiss::default(),
         })
     }

@@ -53,6 +53,7 @@ mod outbound;
 mod pass;
 mod post;
 mod purge;
+mod search;
 mod upload;
 
 pub use close::Closing;
@@ -348,7 +349,7 @@ impl Exchange {
 
     fn request(&self) -> Request<'_> {
         Request {
-            key: &self.plan.key,
+            key: self.plan.cache_key(),
             facts: &self.plan.facts,
             headers: &self.admitted.headers,
             target: self.plan.scopes(self.admitted.host()),
@@ -363,7 +364,7 @@ impl Exchange {
     }
 
     fn lookup(&mut self) -> Found {
-        let found = self.shared.cache.lookup(&self.request());
+        let found = self.search();
         self.forward = Forward::because(found.judgement.cause).unwrap_or(Forward::Stale);
         found
     }

@@ -22,7 +22,7 @@ pub mod writer;
 
 pub use abandon::HitForMiss;
 pub use collapse::{FillKey, Fills, InFlight, Join};
-pub use progress::{FillHead, FillReader, HeadOutcome, ReadError, Waiter};
+pub use progress::{FillHead, FillReader, HeadOutcome, Kept, ReadError, Waiter};
 pub use writer::{FillPermit, FillWriter, PublishError};
 
 /// Why a fill failed, in the words of whoever fetched: opaque here.

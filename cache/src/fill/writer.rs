@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 use super::FailureCode;
 use super::abandon::{REMEMBER_ERROR_MS, REMEMBER_MS};
 use super::machine::WINDOW_CHUNKS;
-use super::progress::{Fill, FillHead, HeadOutcome};
+use super::progress::{Fill, FillHead, HeadOutcome, Kept};
 use crate::Millis;
 use crate::budget::{Class, Permit};
 use crate::cache::Cache;
@@ -80,6 +80,7 @@ impl FillPermit {
     /// back when there is no memory for another fill (the request then goes on alone).
     pub fn storable(
         mut self,
+        kept: Kept,
         status: StatusCode,
         (headers, omitted): (HeaderMap, HeaderMap),
         length: Option<u64>,
@@ -94,6 +95,7 @@ impl FillPermit {
             return Err(self);
         };
         let head = Arc::new(FillHead {
+            kept,
             status,
             headers,
             omitted,
@@ -103,7 +105,7 @@ impl FillPermit {
             tags_overflow: storable.tags_overflow,
             varied,
             fresh: storable.fresh,
-            object: inner.cache.next_object(&inner.fill.key().key),
+            object: inner.cache.next_object(&kept.key),
         });
         let key = inner.fill.key().key;
         if length.is_some_and(|length| !inner.cache.can_keep(length)) {
@@ -286,13 +288,13 @@ impl FillWriter {
         }
         let inline = whole.is_some();
         let head_id =
-            if inline { self.head.object } else { cache.next_object(&inner.fill.key().key) };
+            if inline { self.head.object } else { cache.next_object(&self.head.kept.key) };
         let pieces = whole.unwrap_or_default();
         let (block, head_bytes) = head::encode(self.head.status, &self.head.headers, &pieces)
             .ok_or(PublishError::TooLarge)?;
         cache.store.put(StoreKey { object: head_id, part: Part::Head }, block);
         let record = Record {
-            key: inner.fill.key().key,
+            key: self.head.kept.key,
             head: head_id,
             body: self.head.object,
             length,

@@ -59,6 +59,8 @@ pub struct Options {
     /// A stored response whose `Content-Language` is the one language that a request prefers
     /// answers it, whatever else the request would accept (§4.1; [`crate::variant::language`]).
     pub select_by_language: bool,
+    /// Responses say which parameters of the query they do not depend on (`No-Vary-Search`).
+    pub no_vary_search: bool,
     /// What becomes of `Set-Cookie` (§7.3).
     pub cookies: CookieRule,
     /// At most this many tags are kept per response; beyond, every tag purge selects it.
@@ -84,6 +86,7 @@ impl Default for Options {
             surrogate_name: "selvedge".to_owned(),
             stale_beside_s_maxage: false,
             select_by_language: true,
+            no_vary_search: true,
             cookies: CookieRule::Default,
             tags_max: 128,
         }

@@ -48,11 +48,12 @@ const NO_ROOM: &str = "NO-ROOM";
 
 /// Everything a fetch needs once its client may be gone.
 pub(super) struct Job {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     worker: Rc<Worker>,
     world: Arc<World>,
-    plan: Plan,
-    host: String,
+    pub(super) plan: Plan,
+    pub(super) host: String,
+    pub(super) scheme: &'static str,
     /// Fields of the client's request, for selecting.
     headers: HeaderMap,
     /// Host and fields for the origin.
@@ -91,6 +92,7 @@ impl Job {
             world: Arc::clone(&exchange.world),
             plan: exchange.plan.clone(),
             host: exchange.admitted.host().to_owned(),
+            scheme: exchange.admitted.scheme,
             headers: exchange.admitted.headers.clone(),
             outgoing: (outbound::host(&exchange.plan, &exchange.admitted), outgoing),
             context: outbound::context(&exchange.context),
@@ -225,13 +227,14 @@ impl Job {
                 return;
             }
         };
-        let varied =
-            self.shared.cache.varied(&self.request(permit.sent()), &storable, &reply.headers);
+        let kept = self.kept(&reply.headers, permit.sent());
+        let request = Request { key: &kept.key, ..self.request(permit.sent()) };
+        let varied = self.shared.cache.varied(&request, &storable, &reply.headers);
         let OriginReply { status, headers, body, .. } = reply;
         let length = http_body::Body::size_hint(&body).exact();
         let stored = self.stored_fields(&headers, &storable.omitted_fields, received);
         let omitted = named(&headers, &storable.omitted_fields);
-        match permit.storable(status, (stored, omitted), length, storable, varied) {
+        match permit.storable(kept, status, (stored, omitted), length, storable, varied) {
             Ok(writer) => {
                 if let Err(error) = origin::fill::pump(writer, body).await {
                     tracing::debug!(
@@ -332,7 +335,7 @@ impl Job {
 
     fn request(&self, arrival: selvedge_cache::invalidate::Watermark) -> Request<'_> {
         Request {
-            key: &self.plan.key,
+            key: self.plan.cache_key(),
             facts: &self.plan.facts,
             headers: &self.headers,
             target: self.plan.scopes(&self.host),
