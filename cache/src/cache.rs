@@ -16,17 +16,21 @@ use crate::invalidate::{
     Live, Local, LocalMark, PurgeState, Scope, ScopeHash, TargetScopes, Watermark,
 };
 use crate::policy::{self, Cause, Fresh, Judgement, Options, RequestFacts, flag};
-use crate::store::{CHUNK_BYTES, Health, Part, Presence, Store, StoreKey, Tier};
+use crate::range::{ByteRange, wanted};
+use crate::store::{Health, Part, Presence, Store, StoreKey, Tier};
 use crate::{CacheKey, Clock, Millis};
 
 mod explain;
 mod freshen;
 mod join;
+mod parts;
 mod searches;
 mod select;
 
 pub use explain::{Compared, Explanation, Place, VariantView, WayOn};
 pub use join::Admission;
+pub use parts::Readers;
+pub(crate) use parts::{strong_tag, union};
 pub use searches::{Folded, Searches};
 pub use select::{OTHERS_OFFERED_MAX, Offer};
 
@@ -81,6 +85,9 @@ pub struct Found {
     pub judgement: Judgement,
     /// The stored response that fits, unless a purge forbids its bytes.
     pub record: Option<Record>,
+    /// The bytes, from the first to the last, that the record lacks for this request: only parts
+    /// of its body are stored.
+    pub lacks: Option<ByteRange>,
     /// Hash of the selecting fields, for joining fills.
     selected: u64,
     /// What is stored is good for one request at a time: to wait for another's is in vain.
@@ -160,7 +167,15 @@ impl Cache {
         let purges = purges.unwrap_or_default();
         let stored = record.as_ref().map(|record| (&record.fresh, record.stale_since));
         let judgement = policy::reuse::judge(request.facts, stored, &purges, now, request.options);
-        Examined { judgement, record, selected }
+        let lacks = record.as_ref().and_then(|record| {
+            let parts = record.parts.as_ref()?;
+            wanted::lacking(request.facts.method, request.headers, parts, record.length)
+        });
+        let judgement = match lacks {
+            Some(_) => policy::reuse::incomplete(judgement, request.facts),
+            None => judgement,
+        };
+        Examined { judgement, record, lacks, selected }
     }
 
     /// Which purges select a record.
@@ -204,16 +219,10 @@ impl Cache {
         take_apart(record, &block, Tier::Memory)
     }
 
-    /// Whether all chunks of `from..to` could be read now, by RAM tables alone.
-    pub fn can_read(&self, record: &Record, from: u64, to: u64) -> bool {
-        if record.inline || from >= to {
-            return true;
-        }
-        let (first, last) = (from / CHUNK_BYTES as u64, (to - 1) / CHUNK_BYTES as u64);
-        (first..=last).all(|chunk| {
-            let key = StoreKey { object: record.body, part: Part::Chunk(chunk as u32) };
-            self.store.presence(key) != Presence::Absent
-        })
+    /// Whether a chunk could be read now, by RAM tables alone.
+    fn has_chunk(&self, object: u64, chunk: u64) -> bool {
+        let key = StoreKey { object, part: Part::Chunk(chunk as u32) };
+        self.store.presence(key) != Presence::Absent
     }
 
     /// **Invalidate**: an unsafe method succeeded on this URL (RFC 9111 §4.4).
@@ -232,7 +241,7 @@ impl Cache {
             let selected = |tag: &u64| scopes.contains(&ScopeHash::of_tag(*tag));
             if all || record.tags.iter().any(selected) {
                 responses += 1;
-                bytes += record.length;
+                bytes += record.stored_bytes();
             }
         });
         (responses, bytes, all)
@@ -255,9 +264,9 @@ impl Cache {
         // A variant that was fetched later is never replaced: if a purge selects it, the purge
         // selects what was fetched before it, too.
         let published = self.directory.publish(record, |_| false);
-        for old in published.freed.iter().filter(|old| old.inline) {
+        for old in published.freed.iter().filter(|old| old.inline || old.parts.is_some()) {
             // Readers of an inline body hold it already. Chunks of a large one may still be read;
-            // they age out.
+            // they age out. Of a body in parts only the head is forgotten: the pieces live on.
             self.store.forget(StoreKey { object: old.head, part: Part::Head });
         }
     }
@@ -286,13 +295,15 @@ struct Examined {
     judgement: Judgement,
     /// The response that fits, whatever purges say of it.
     record: Option<Record>,
+    /// What that lacks for this request.
+    lacks: Option<ByteRange>,
     /// Hash of the selecting fields, as far as they were looked at.
     selected: u64,
 }
 
 impl Examined {
     fn into_found(self, request: &Request<'_>) -> Found {
-        let Self { judgement, record, mut selected } = self;
+        let Self { judgement, record, lacks, mut selected } = self;
         let record = record.filter(|_| !judgement.purges.forbids());
         let solitary = record.as_ref().is_some_and(|record| is_solitary(&record.fresh));
         if request.facts.authorization {
@@ -300,7 +311,8 @@ impl Examined {
             // more: nobody else waits for it.
             selected = selected.rotate_left(1) ^ AUTHORIZED;
         }
-        Found { judgement, record, selected, solitary }
+        let lacks = lacks.filter(|_| record.is_some());
+        Found { judgement, record, lacks, selected, solitary }
     }
 }
 

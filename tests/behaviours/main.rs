@@ -17,6 +17,7 @@ mod tls;
 mod freshness;
 mod methods;
 mod no_vary_search;
+mod partial;
 mod ranges;
 mod regressions;
 mod site_rules;
@@ -25,6 +26,7 @@ mod validation;
 mod variants;
 
 // The origin: one question for many clients, answers that are late, broken or missing.
+mod balancing;
 mod broken;
 mod collapse;
 mod large;

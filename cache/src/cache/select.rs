@@ -79,6 +79,8 @@ impl Cache {
         let mut others: SmallVec<[Record; 1]> = self.directory.variants(request.key);
         others.retain(|record| {
             record.fresh.has(flag::ETAG_STRONG)
+                // It might lack what this request needs.
+                && record.parts.is_none()
                 && record.varied.is_some()
                 && (!request.facts.authorization || record.fresh.has(flag::SHARED_AUTHORIZED))
                 && !self.purges(record, &request.target).forbids()

@@ -56,6 +56,10 @@ pub struct Options {
     /// Obey `stale-while-revalidate`/`stale-if-error` that stand beside `s-maxage`. RFC 9111
     /// §5.2.2.10 reads `s-maxage` as `proxy-revalidate`; many origins mean it otherwise.
     pub stale_beside_s_maxage: bool,
+    /// Ask the origin for the one range that a client asks for, instead of for the whole.
+    pub forward_ranges: bool,
+    /// What to believe of a 206 whose content is not as long as its `Content-Range` says.
+    pub trust: crate::range::Trust,
     /// A stored response whose `Content-Language` is the one language that a request prefers
     /// answers it, whatever else the request would accept (§4.1; [`crate::variant::language`]).
     pub select_by_language: bool,
@@ -85,6 +89,8 @@ impl Default for Options {
                 .collect(),
             surrogate_name: "selvedge".to_owned(),
             stale_beside_s_maxage: false,
+            forward_ranges: false,
+            trust: crate::range::Trust::Neither,
             select_by_language: true,
             no_vary_search: true,
             cookies: CookieRule::Default,
@@ -367,6 +373,8 @@ pub enum Cause {
     Invalidated,
     /// Authorisation forbids reuse (§3.5).
     Authorization,
+    /// Only parts of what is needed are stored (RFC 9111 §3.3).
+    Partial,
     /// Nothing stored under the key fits.
     NothingStored,
     /// The method is not answered from the cache.
@@ -393,6 +401,7 @@ impl Cause {
             Self::HardPurged => "PURGED",
             Self::Invalidated => "INVALIDATED",
             Self::Authorization => "AUTHORIZATION",
+            Self::Partial => "PARTIAL",
             Self::NothingStored => "NOTHING-STORED",
             Self::Method => "METHOD",
             Self::RequestBody => "REQUEST-BODY",

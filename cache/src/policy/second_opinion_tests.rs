@@ -195,8 +195,14 @@ fn wishes() -> impl Strategy<Value = String> {
     })
 }
 
+/// Inputs of one run; `SELVEDGE_SECOND_OPINION_CASES=3000000` asks millions.
+fn cases() -> ProptestConfig {
+    let wanted = std::env::var("SELVEDGE_SECOND_OPINION_CASES").ok();
+    ProptestConfig::with_cases(wanted.map_or(4000, |text| text.parse().expect("a number")))
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(cases())]
 
     #[test]
     fn judge_agrees_with_the_second_opinion(

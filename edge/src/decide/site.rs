@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use selvedge_cache::policy::Options;
 use selvedge_cache::policy::rules::Rule;
 
-use super::KeyRules;
+use super::{Affinity, KeyRules};
 use crate::filter::Filters;
 use crate::journal::SiteIndex;
 
@@ -30,6 +30,10 @@ pub struct Site {
     pub key: KeyRules,
     /// `Host` towards the origin; `None` passes the client's on.
     pub origin_host: Option<String>,
+    /// What requests are told apart by, where origins are chosen by hash.
+    pub affinity: Option<Affinity>,
+    /// The cookie that binds a client to an origin.
+    pub sticky: Option<String>,
     /// Who may send `PURGE`; nobody if empty.
     pub purge_from: Vec<IpNet>,
     /// `PURGE` over Unix sockets is allowed.
@@ -106,9 +110,9 @@ impl Sites {
 }
 
 fn without_port(host: &str) -> &str {
-    match host.rfind(':') {
+    match memchr::memrchr2(b':', b']', host.as_bytes()) {
         // The last colon of `[::1]` stands inside the brackets.
-        Some(colon) if !host[colon..].contains(']') => &host[..colon],
+        Some(at) if host.as_bytes()[at] == b':' => &host[..at],
         _ => host,
     }
 }
@@ -126,6 +130,8 @@ mod tests {
             rules: Vec::new(),
             key: KeyRules::Exact,
             origin_host: None,
+            affinity: None,
+            sticky: None,
             purge_from: Vec::new(),
             purge_from_unix: false,
             keep_tags: false,

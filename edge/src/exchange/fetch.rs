@@ -15,20 +15,22 @@ use http::header::SET_COOKIE;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use selvedge_cache::cache::{Loaded, Offer, Request};
 use selvedge_cache::directory::Record;
-use selvedge_cache::fill::{FailureCode, FillPermit};
+use selvedge_cache::fill::{FailureCode, FillPermit, FillWriter};
 use selvedge_cache::head::StoredHead;
 use selvedge_cache::policy::freshen::{Base, freshen};
 use selvedge_cache::policy::storable::storable;
 use selvedge_cache::policy::validation::{Conditional, ValidationReply, read_reply};
 use selvedge_cache::policy::{CookieRule, NotStorable, Options, OriginResponse, Storable, flag};
+use selvedge_cache::range::{Splice, Unfit};
 use tokio::sync::{mpsc, oneshot};
 
+use super::parts::{Ask, content};
 use super::post::{Times, as_get};
 use super::{Exchange, outbound};
 use crate::decide::Plan;
 use crate::filter::{Context, ResponseHead};
 use crate::node::{Shared, Worker, World};
-use crate::origin::{self, OriginReply, Outbound, OutboundRequest};
+use crate::origin::{self, OriginBody, OriginReply, Outbound, OutboundRequest};
 use crate::respond::fields;
 
 /// The answer that may not be stored, for the client that started the fetch.
@@ -59,6 +61,10 @@ pub(super) struct Job {
     /// Host and fields for the origin.
     outgoing: (HeaderValue, HeaderMap),
     context: Context,
+    /// Which origin it goes to, where that is chosen by hash.
+    affinity: Option<u64>,
+    /// The origin that the client is bound to: the answer may turn out to be for it alone.
+    bound: Option<usize>,
     base: Option<Box<Record>>,
     leader: Option<Leader>,
 }
@@ -84,7 +90,7 @@ impl Job {
         base: Option<Box<Record>>,
         leader: Option<Leader>,
     ) -> Self {
-        let mut outgoing = outbound::fields(&exchange.admitted);
+        let mut outgoing = outbound::fields(&exchange.admitted, &exchange.world.admission.cdn_loop);
         outbound::whole_and_unconditional(&mut outgoing);
         Self {
             shared: Arc::clone(&exchange.shared),
@@ -96,6 +102,8 @@ impl Job {
             headers: exchange.admitted.headers.clone(),
             outgoing: (outbound::host(&exchange.plan, &exchange.admitted), outgoing),
             context: outbound::context(&exchange.context),
+            affinity: exchange.affinity(),
+            bound: exchange.bound(),
             base,
             leader,
         }
@@ -109,7 +117,7 @@ impl Job {
 
     /// Stores a response that is here already, and settles the permit.
     pub(super) async fn keep(mut self, permit: FillPermit, reply: OriginReply, times: Times) {
-        self.fill(permit, reply, times, None).await;
+        self.fill(permit, reply, times, None, true).await;
     }
 
     /// Fetches and settles the permit, whatever happens.
@@ -117,13 +125,16 @@ impl Job {
         let base = self.base.take().map(|record| *record);
         let fitting = base.as_ref().map(|record| record.head);
         let request = self.request(permit.sent());
-        let mut offers = self.shared.cache.offers(&request, base).await;
+        let (mut offers, ask) = match permit.asked() {
+            None => (self.shared.cache.offers(&request, base).await, Ask::All),
+            Some(asked) => self.ask_for(asked, base).await,
+        };
         // Others than what fits stand in for nothing.
         let fits = offers.first().is_some_and(|first| fitting == Some(first.record.head));
-        if let Some(permit) = self.attempt(permit, &offers, fits).await {
+        if let Some(permit) = self.attempt(permit, &offers, fits, ask).await {
             // What is stored cannot be used after all: ask once more, without it.
             offers.clear();
-            self.attempt(permit, &offers, false).await;
+            self.attempt(permit, &offers, false, Ask::All).await;
         }
     }
 
@@ -134,17 +145,22 @@ impl Job {
         mut permit: FillPermit,
         offers: &[Offer],
         fits: bool,
+        ask: Ask,
     ) -> Option<FillPermit> {
         let (host, mut headers) = self.outgoing.clone();
         let offered: Vec<&HeaderMap> = offers.iter().map(|o| &o.loaded.head.headers).collect();
-        let conditional = Conditional::from_stored(&offered);
+        let conditional = match &ask {
+            Ask::All => Conditional::from_stored(&offered),
+            Ask::Range(_) | Ask::Rest(_) => Conditional::default(),
+        };
         conditional.apply(&mut headers);
+        ask.apply(&mut headers, &self.headers);
         let requested = self.shared.cache.clock.now();
         let sent = permit.sending();
         let pool = Arc::clone(self.world.pool(&self.plan.site));
         let base = if fits { offers.first() } else { None };
         let has_fallback = base.is_some_and(|base| {
-            self.shared.cache.stale_on_error(&self.request(sent), &base.record)
+            ask.is_whole() && self.shared.cache.stale_on_error(&self.request(sent), &base.record)
         });
         let request = outbound::request(
             (&self.plan, &pool),
@@ -153,7 +169,9 @@ impl Job {
             Outbound::Empty,
             &mut self.context,
         );
-        let request = OutboundRequest { has_fallback, ..request };
+        let preferred = request.preferred.or(self.bound);
+        let (affinity, is_shared) = (self.affinity, true);
+        let request = OutboundRequest { has_fallback, affinity, preferred, is_shared, ..request };
         let interim = self.leader.as_ref().map(|leader| leader.interim.clone());
         let relay = |status, headers| {
             // Who is slow to take them, or gone, misses some: they are hints.
@@ -172,6 +190,17 @@ impl Job {
         let times = Times { requested, received: self.shared.cache.clock.now() };
         self.tell_origin(Some(&reply.origin));
         self.filter(&mut reply);
+        if let (Ask::Rest(missing), Some(base)) = (&ask, base) {
+            match missing.splice(reply.status, &reply.headers) {
+                Splice::Part(range) => return self.add(permit, base, reply, range, times).await,
+                // Another version, all of it, or an error.
+                Splice::Refused(Unfit::Status) if !matches!(reply.status.as_u16(), 304 | 416) => {}
+                Splice::Refused(why) => {
+                    tracing::debug!(why = why.name(), "the rest does not fit what is stored");
+                    return Some(permit);
+                }
+            }
+        }
         match read_reply(reply.status, &reply.headers, &conditional, &offered) {
             ValidationReply::NotModified { base } => {
                 let Offer { record, loaded } = &offers[base];
@@ -186,7 +215,10 @@ impl Job {
                 self.hand(reply, ORIGIN_ERROR);
                 permit.erred(true);
             }
-            _ => self.fill(permit, reply, times, base.map(|base| &base.record)).await,
+            _ => {
+                let base = base.map(|base| &base.record);
+                self.fill(permit, reply, times, base, ask.is_whole()).await;
+            }
         }
         None
     }
@@ -197,12 +229,16 @@ impl Job {
         mut reply: OriginReply,
         times: Times,
         base: Option<&Record>,
+        asked_for_all: bool,
     ) {
         let Times { requested, received } = times;
+        let length = http_body::Body::size_hint(&reply.body).exact();
+        let part = self.part(reply.status, &reply.headers, length);
+        // What is stored stands for the whole (RFC 9111 §3.4), so it is judged as such.
+        let as_stored = if part.is_some() { StatusCode::OK } else { reply.status };
         let headers = self.without_cookies(&reply.headers);
-        let response =
-            OriginResponse { status: reply.status, headers: &headers, requested, received };
-        let options = self.options(reply.status, &headers);
+        let response = OriginResponse { status: as_stored, headers: &headers, requested, received };
+        let options = self.options(as_stored, &headers);
         let storable = storable(&self.plan.facts, &response, &options);
         let storable = match storable.and_then(selectable) {
             Ok(storable) => {
@@ -213,15 +249,15 @@ impl Job {
             }
             Err(reason) => {
                 tracing::debug!(reason = reason.token(), "not storable");
-                let erred = is_origin_error(reply.status);
+                let status = reply.status;
                 if let Some(base) = base.filter(|_| remembers(reason) && replaces(reply.status)) {
                     // What is stored is not what the URL says any more (RFC 9111 §4.3.3).
                     self.shared.cache.forget(base);
                 }
                 self.hand(reply, reason.token());
-                if erred {
+                if is_origin_error(status) {
                     permit.erred(false);
-                } else if remembers(reason) {
+                } else if remembers(reason) && (asked_for_all || !speaks_of_a_range(status)) {
                     permit.not_storable();
                 }
                 return;
@@ -231,19 +267,11 @@ impl Job {
         let request = Request { key: &kept.key, ..self.request(permit.sent()) };
         let varied = self.shared.cache.varied(&request, &storable, &reply.headers);
         let OriginReply { status, headers, body, .. } = reply;
-        let length = http_body::Body::size_hint(&body).exact();
-        let stored = self.stored_fields(&headers, &storable.omitted_fields, received);
+        let mut stored = self.stored_fields(&headers, &storable.omitted_fields, received);
         let omitted = named(&headers, &storable.omitted_fields);
-        match permit.storable(kept, status, (stored, omitted), length, storable, varied) {
-            Ok(writer) => {
-                if let Err(error) = origin::fill::pump(writer, body).await {
-                    tracing::debug!(
-                        cause = error.cause.label(),
-                        "fill broke off: {}",
-                        error.chain()
-                    );
-                }
-            }
+        let content = content(part, length, &mut stored);
+        match permit.storable(kept, as_stored, (stored, omitted), content, storable, varied) {
+            Ok(writer) => pump(writer, body).await,
             Err(permit) => {
                 // No memory for another fill: this client gets the answer, the others go alone.
                 let reply = OriginReply { status, headers, body, ..reply };
@@ -260,16 +288,30 @@ impl Job {
         record: &Record,
         loaded: &Loaded,
         confirmed: &HeaderMap,
-        Times { requested, received }: Times,
+        times: Times,
         sent: selvedge_cache::invalidate::Watermark,
     ) -> Option<Record> {
+        let (merged, storable) = self.merged(record, loaded, confirmed, times)?;
+        let request = self.request(sent);
+        self.shared.cache.freshen(&request, record, &loaded.inline, &merged, storable, sent)
+    }
+
+    /// The stored head with the fields of a newer one of the same representation. `None`: it may
+    /// not be stored any more, and is not.
+    pub(super) fn merged(
+        &self,
+        record: &Record,
+        loaded: &Loaded,
+        newer: &HeaderMap,
+        Times { requested, received }: Times,
+    ) -> Option<(StoredHead, Storable)> {
         let base = Base {
             status: loaded.head.status,
             headers: &loaded.head.headers,
             tags: &record.tags,
             tags_overflow: record.tags_overflow,
         };
-        let headers = &*self.without_cookies(confirmed);
+        let headers = &*self.without_cookies(newer);
         let update = OriginResponse { status: loaded.head.status, headers, requested, received };
         let options = self.options(loaded.head.status, &loaded.head.headers);
         let freshened = freshen(&self.plan.facts, &base, &update, &options);
@@ -284,9 +326,7 @@ impl Job {
         };
         let storable = self.marked(storable, &freshened.headers);
         let headers = self.stored_fields(&freshened.headers, &storable.omitted_fields, received);
-        let merged = StoredHead { status: loaded.head.status, headers };
-        let request = self.request(sent);
-        self.shared.cache.freshen(&request, record, &loaded.inline, &merged, storable, sent)
+        Some((StoredHead { status: loaded.head.status, headers }, storable))
     }
 
     /// The site's rules for a response.
@@ -333,7 +373,7 @@ impl Job {
         Cow::Owned(headers)
     }
 
-    fn request(&self, arrival: selvedge_cache::invalidate::Watermark) -> Request<'_> {
+    pub(super) fn request(&self, arrival: selvedge_cache::invalidate::Watermark) -> Request<'_> {
         Request {
             key: self.plan.cache_key(),
             facts: &self.plan.facts,
@@ -377,6 +417,18 @@ fn selectable(storable: Storable) -> Result<Storable, NotStorable> {
 /// Whether an answer speaks of what the URL stands for now, not of this request or the moment.
 fn replaces(status: StatusCode) -> bool {
     status.is_success() || status.is_redirection() || matches!(status.as_u16(), 404 | 410)
+}
+
+/// Moves a body into the cache.
+pub(super) async fn pump(writer: FillWriter, body: OriginBody) {
+    if let Err(error) = origin::fill::pump(writer, body).await {
+        tracing::debug!(cause = error.cause.label(), "fill broke off: {}", error.chain());
+    }
+}
+
+/// Statuses that say something of the range that was asked for, nothing of the URL.
+const fn speaks_of_a_range(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 206 | 416)
 }
 
 /// Reasons that speak of the URL; the others speak of this one request.

@@ -14,13 +14,13 @@ use selvedge_cache::policy;
 
 use super::post::Times;
 use super::upload::Upload;
-use super::{Exchange, Reply, Step, fetch, outbound};
+use super::{Exchange, Reply, Step, fetch, outbound, sticky};
 use crate::accept::RequestBody;
 use crate::admit;
 use crate::error::{Error, Stage};
 use crate::filter::ResponseHead;
 use crate::journal::CacheOutcome;
-use crate::origin::{OriginReply, Outbound};
+use crate::origin::{OriginReply, Outbound, OutboundRequest};
 use crate::respond::cache_status::Provenance;
 
 /// A failure, and what is stored that might stand in for it.
@@ -36,10 +36,12 @@ impl Exchange {
         let request = outbound::request(
             (&self.plan, &pool),
             (self.admitted.method.clone(), outbound::host(&self.plan, &self.admitted)),
-            outbound::fields(&self.admitted),
+            outbound::fields(&self.admitted, &self.world.admission.cdn_loop),
             body,
             &mut self.context,
         );
+        let preferred = request.preferred.or_else(|| self.bound());
+        let request = OutboundRequest { affinity: self.affinity(), preferred, ..request };
         let interim = &mut self.admitted.interim;
         let requested = self.shared.cache.clock.now();
         let sent = self.shared.cache.watermark();
@@ -73,6 +75,7 @@ impl Exchange {
                         return Ok(answer);
                     }
                 }
+                sticky::bind(&self.plan.site, &self.admitted, &mut reply);
                 let provenance = Provenance {
                     forward: Some(self.forward),
                     forward_status: Some(reply.status),
@@ -92,7 +95,8 @@ impl Exchange {
     }
 
     /// The leader of a fetch gets the answer that may not be stored, for this reason.
-    pub(super) fn handed(&mut self, reply: OriginReply, why: &'static str) -> Reply {
+    pub(super) fn handed(&mut self, mut reply: OriginReply, why: &'static str) -> Reply {
+        sticky::bind(&self.plan.site, &self.admitted, &mut reply);
         let journal = self.journal();
         journal.cache = CacheOutcome::Pass;
         journal.origin = Some(reply.origin.clone());
@@ -104,6 +108,16 @@ impl Exchange {
             ..Provenance::default()
         };
         self.passing_shaped(reply, &provenance)
+    }
+
+    /// What the request is told apart by, where origins are chosen by hash.
+    pub(super) fn affinity(&self) -> Option<u64> {
+        self.plan.site.affinity.as_ref()?.of(&self.plan.key, &self.admitted)
+    }
+
+    /// The origin that the client is bound to, by its place in the pool.
+    pub(super) fn bound(&self) -> Option<usize> {
+        sticky::bound(&self.plan.site, &self.admitted, self.world.pool(&self.plan.site))
     }
 
     fn outbound_body(&mut self, body: RequestBody) -> Outbound {

@@ -70,6 +70,7 @@ impl Running {
         let hosts = KnownHosts::new(new.admin.hosts.iter().cloned());
         self.sources.purges.change_access(tokens(new), hosts);
         self.front.replace(new, certificates);
+        world.watch();
         self.shared.world.store(world);
         Ok(())
     }

@@ -28,7 +28,7 @@ use super::reload::Running;
 use super::rules::WorldRules;
 use super::status::{NodeStatus, Phase};
 use super::storage::{self, Storage};
-use super::upkeep::{self, Counting, Watch};
+use super::upkeep::{self, Counting, Operated, Watch};
 use crate::accept::drain::Drain;
 use crate::accept::listener::{self, Bound, ListenAddress, ListenError};
 use crate::accept::tls::CertificateError;
@@ -180,6 +180,7 @@ impl Node {
         };
 
         let world = Arc::new(build::world(&config, None, &filters, &telemetry)?);
+        world.watch();
         let searches = Arc::<Searches>::default();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
         let rules = Arc::new(WorldRules {
@@ -218,6 +219,7 @@ impl Node {
             purges,
             metrics: Box::new(move || page.render()),
             status: Box::new(status),
+            origins: Box::new(Operated(Arc::clone(&shared))),
             explain: Box::new(Explaining(Arc::clone(&shared))),
             clock: Arc::clone(&cache.clock),
         });
@@ -314,6 +316,7 @@ pub(super) fn tokens(config: &Config) -> Tokens {
         config::Scope::Purge => TokenScope::Purge,
         config::Scope::PurgeSite(site) => TokenScope::PurgeSite(site.clone()),
         config::Scope::Read => TokenScope::Read,
+        config::Scope::Operate => TokenScope::Operate,
     };
     let token = |token: &config::Token| {
         let scopes: Vec<_> = token.scopes.iter().map(scope).collect();

@@ -13,7 +13,9 @@ use selvedge_purge_api::SelectorKind;
 use selvedge_purge_api::api::{Estimate, Estimated, PurgeWatch};
 
 use super::Shared;
+use crate::origin::Rule;
 use crate::telemetry::Telemetry;
+use crate::upkeep::admin::origins::{OriginRules, Unknown};
 
 /// Records looked at per step of the sweep, and the pause between two steps: a directory of a
 /// million records is walked in about five minutes and costs little.
@@ -61,6 +63,20 @@ impl Estimate for Counting {
                 |(responses, bytes, is_complete)| Estimated { responses, bytes, is_complete },
             )
         })
+    }
+}
+
+/// Carries out what the operator says of origins.
+#[derive(Debug)]
+pub struct Operated(pub Arc<Shared>);
+
+impl OriginRules for Operated {
+    fn rule(&self, site: &str, origin: &str, rule: Rule) -> Result<bool, Unknown> {
+        let world = self.0.world.load();
+        let site = world.sites.iter().find(|known| &*known.name == site).ok_or(Unknown::Site)?;
+        let pool = world.pool(site);
+        pool.rule(origin, rule)
+            .ok_or_else(|| Unknown::Origin(pool.names().map(ToString::to_string).collect()))
     }
 }
 

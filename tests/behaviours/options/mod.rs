@@ -7,7 +7,9 @@
 //! without a row fails the first test here, so no option can be added that nobody has seen work.
 
 mod admin;
+mod choice;
 mod client;
+mod health;
 mod node;
 mod origin;
 mod scene;
@@ -134,6 +136,26 @@ const GROUPS: &[fn() -> Group] = &[
     origin::attempts,
     origin::connecting,
     origin::handshakes,
+    choice::choosing,
+    choice::hashing,
+    choice::bounding,
+    choice::coming_back,
+    choice::panicking,
+    health::failures,
+    health::server_errors,
+    health::ejections,
+    health::longest_ejection,
+    health::outliers,
+    health::intervals,
+    health::checks,
+    health::answers,
+    health::falling,
+    health::rising,
+    health::check_intervals,
+    health::check_timeouts,
+    health::repeating,
+    health::hedging,
+    health::adapting,
 ];
 
 #[test]
@@ -177,4 +199,24 @@ proofs! {
     attempts_at_several_origins = origin::attempts;
     connecting_to_an_origin = origin::connecting;
     handshakes_with_an_origin = origin::handshakes;
+    which_origin_is_chosen = choice::choosing;
+    what_a_hash_is_made_of = choice::hashing;
+    how_much_of_one_key_an_origin_takes = choice::bounding;
+    an_origin_that_comes_back = choice::coming_back;
+    a_tier_that_is_mostly_down = choice::panicking;
+    failures_of_an_origin = health::failures;
+    server_errors_of_an_origin = health::server_errors;
+    how_long_an_origin_is_left_alone = health::ejections;
+    how_long_an_origin_is_left_alone_at_most = health::longest_ejection;
+    an_origin_that_stands_out = health::outliers;
+    how_often_origins_are_compared = health::intervals;
+    checks_of_an_origin = health::checks;
+    what_a_check_asks_and_takes_for_right = health::answers;
+    how_many_failed_checks_count = health::falling;
+    how_many_passed_checks_count = health::rising;
+    how_often_an_origin_is_checked = health::check_intervals;
+    how_long_a_check_may_take = health::check_timeouts;
+    how_much_may_be_tried_again = health::repeating;
+    a_second_try_beside_a_late_one = health::hedging;
+    how_many_requests_an_origin_is_given = health::adapting;
 }

@@ -15,6 +15,11 @@ fn answer(name: &str, request: &Request, to: &mut Responder<'_>) {
     let fields: &[(&str, &str)] = match path.split('/').nth(1).unwrap_or("") {
         "host" => return to.cacheable(request.field("host")),
         "who" => return to.cacheable(name),
+        "range" => return to.send(200, &[("Cache-Control", "no-store")], request.field("range")),
+        "mismatch" => {
+            let fields = [("Cache-Control", "max-age=60"), ("Content-Range", "bytes 4-9/10")];
+            return to.send(206, &fields, "01234");
+        }
         "silent" => &[],
         "minute" => &[("Cache-Control", "max-age=60")],
         "hour" => &[("Cache-Control", "max-age=3600")],
@@ -162,6 +167,16 @@ pub(super) fn group() -> Group {
             second(scene, &scene.path("/stale-then-broken"), "", &[])
         }),
     ];
+    let (fetches, mismatches) = (["\"whole\"", "\"asked\""], ["\"refuse\"", "\"octets\""]);
+    group.rows.push(row("site[].ranges.fetch", fetches, ["", "bytes=0-4"], |scene| {
+        scene.edge.get_with(&scene.path("/range"), &[("Range", "bytes=0-4")]).text()
+    }));
+    group.rows.push(row("site[].ranges.mismatch", mismatches, ["forwarded", "hit"], |scene| {
+        let path = scene.path("/mismatch");
+        let ask = || scene.edge.get_with(&path, &[("Range", "bytes=4-7")]);
+        let _stored = (ask(), ask());
+        if ask().is_hit() { "hit".to_owned() } else { "forwarded".to_owned() }
+    }));
     group.actors = vec![Box::new(here), Box::new(there)];
     group
 }

@@ -216,10 +216,7 @@ fn variant(variant: &VariantView) -> Value {
     let selecting: Vec<Value> = variant
         .selecting
         .iter()
-        .map(|(name, value)| {
-            let value = value.as_ref().map(|value| value.escape_ascii().to_string());
-            json!({"field": name.as_str(), "request": value})
-        })
+        .map(|(name, value)| json!({"field": name.as_str(), "request": value}))
         .collect();
     json!({
         "fits": variant.fits,

@@ -40,6 +40,7 @@ pub(super) fn router(sources: Arc<AdminSources>) -> Router {
     Router::new()
         .route("/healthz", get(|| async { text(StatusCode::OK, "ok\n") }))
         .route("/readyz", get(readiness))
+        .route("/v1/origins", any(super::origins::origins))
         .route("/v1/purges", any(purges))
         .route("/v1/purges/{position}", any(purges))
         .merge(guarded)
@@ -95,13 +96,9 @@ async fn dashboard(State(sources): Sources) -> Response {
 async fn purges(State(sources): Sources, request: Request) -> Response {
     let caller = caller(&sources, &request);
     let (head, body) = request.into_parts();
-    let body = match tokio::time::timeout(BODY_WAIT, whole(body)).await {
-        Ok(Ok(body)) => body,
-        Ok(Err(problem)) => return problem.into_response().map(Body::from),
-        Err(_) => {
-            let detail = "The body did not arrive within ten seconds.";
-            return refuse(StatusCode::REQUEST_TIMEOUT, "Too slow.", detail);
-        }
+    let body = match whole_in_time(body).await {
+        Ok(body) => body,
+        Err(problem) => return problem.into_response().map(Body::from),
     };
     let request = http::Request::from_parts(head, body);
     let answered = tokio::time::timeout(ANSWER_WAIT, sources.purges.handle(request, &caller));
@@ -126,7 +123,7 @@ async fn may_read(State(sources): Sources, request: Request, next: Next) -> Resp
     }
 }
 
-fn caller(sources: &AdminSources, request: &Request) -> Caller {
+pub(super) fn caller(sources: &AdminSources, request: &Request) -> Caller {
     let peer = request.extensions().get::<Peer>();
     Caller {
         peer: peer.map_or_else(|| "unknown".to_owned(), |peer| peer.name.clone()),
@@ -135,7 +132,14 @@ fn caller(sources: &AdminSources, request: &Request) -> Caller {
     }
 }
 
-/// The whole body, if it is not longer than a purge may be.
+/// The whole body, if it comes in time and is not longer than a purge may be.
+pub(super) async fn whole_in_time(body: Body) -> Result<Bytes, Problem> {
+    tokio::time::timeout(BODY_WAIT, whole(body)).await.unwrap_or_else(|_| {
+        let detail = "The body did not arrive within ten seconds.";
+        Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "Too slow.", detail))
+    })
+}
+
 async fn whole(body: Body) -> Result<Bytes, Problem> {
     let too_large = || {
         let detail = "A purge has at most 65536 bytes; send several.";
@@ -179,8 +183,8 @@ fn status_document(sources: &AdminSources) -> Value {
 }
 
 fn nothing_here() -> Response {
-    let detail =
-        "Known are /, /healthz, /readyz, /metrics, /v1/status, /v1/explain and /v1/purges.";
+    let detail = "Known are /, /healthz, /readyz, /metrics, /v1/status, /v1/explain, /v1/origins and \
+         /v1/purges.";
     refuse(StatusCode::NOT_FOUND, "Nothing here.", detail)
 }
 

@@ -15,7 +15,7 @@ pub enum Kind {
     Address,
     /// `off`, `stdout` or a path with a slash.
     AccessLog,
-    /// `http://host:port`, `https://host` or `unix:/path`.
+    /// `http://host:port`, `https://host` or `unix:/path`; or a table with that as `url`.
     OriginUrl,
     /// `host` or `host:port`, as a `Host` field carries it.
     Authority,
@@ -29,7 +29,7 @@ pub enum Kind {
     Sha256,
     /// Name of an environment variable.
     Variable,
-    /// `purge`, `purge:SITE` or `read`.
+    /// `purge`, `purge:SITE`, `read` or `operate`.
     Scope,
     /// An amount of bytes with its unit.
     Size {
@@ -71,6 +71,18 @@ pub enum Kind {
     FieldName,
     /// How a site folds the query into its key.
     Query,
+    /// `key`, `client`, `header:NAME` or `cookie:NAME`.
+    Affinity,
+    /// The name of a cookie.
+    Cookie,
+    /// A path with or without a query, as a request names it.
+    Target,
+    /// `200` or `200-399`.
+    Statuses,
+    /// `Name: value`.
+    Field,
+    /// Any text that is not empty.
+    Text,
 }
 
 impl Kind {
@@ -99,6 +111,12 @@ impl Kind {
             Self::TypeGlob => "type of content, with `*` for anything",
             Self::FieldName => "name of a field",
             Self::Query => "query rule",
+            Self::Affinity => "\"key\", \"client\", \"header:NAME\" or \"cookie:NAME\"",
+            Self::Cookie => "name of a cookie",
+            Self::Target => "path of a request",
+            Self::Statuses => "status or range of statuses",
+            Self::Field => "field with its value",
+            Self::Text => "text",
         }
     }
 
@@ -127,6 +145,12 @@ impl Kind {
             Self::TypeGlob => "\"image/*\"",
             Self::FieldName => "\"CDN-Cache-Control\"",
             Self::Query => "\"sort\"",
+            Self::Affinity => "\"key\"",
+            Self::Cookie => "\"session\"",
+            Self::Target => "\"/healthz\"",
+            Self::Statuses => "\"200-399\"",
+            Self::Field => "\"X-Ready: yes\"",
+            Self::Text => "\"ok\"",
         }
     }
 }
@@ -265,6 +289,10 @@ impl Card {
             }
             Kind::Query => {
                 "\"keep\", \"sort\", \"drop\", { keep = […] } or { drop = […] }".to_owned()
+            }
+            Kind::OriginUrl => {
+                "origin URL, or { url = …, weight = 1 to 100, tier = 0 to 9, tls_name = … }"
+                    .to_owned()
             }
             other => other.name().to_owned(),
         };

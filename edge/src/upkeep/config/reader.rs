@@ -78,6 +78,12 @@ impl<'a> Reader<'a> {
         self.block.get(card).is_some()
     }
 
+    /// Whether something else than the default was said for a card.
+    pub fn differs(&self, card: &'static Card) -> bool {
+        let default = Self::default_of(card).map(|spoken| spoken.said);
+        self.block.get(card).is_some_and(|spoken| Some(&spoken.said) != default.as_ref())
+    }
+
     /// Adds a problem about a card.
     pub fn wrong(&mut self, card: &Card, place: Place, wrong: Wrong) {
         let path = card.path.replace("[]", "");

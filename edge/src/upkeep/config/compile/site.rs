@@ -1,16 +1,17 @@
 //! `[[site]]` and its tables.
 
-use super::{ReadSite, origin, rule};
 use selvedge_cache::policy::CookieRule;
+use selvedge_cache::range::Trust;
 
-use crate::origin::OriginAddress;
-use crate::upkeep::config::model::{Site, StaleOptions, TtlOptions};
+use super::{ReadSite, origin, rule};
+use crate::origin::OriginConfig;
+use crate::upkeep::config::model::{RangeOptions, Site, StaleOptions, TtlOptions};
 use crate::upkeep::config::options as o;
 use crate::upkeep::config::problem::{Place, Wrong};
 use crate::upkeep::config::reader::{Reader, text};
 use crate::upkeep::config::surroundings::Surroundings;
 use crate::upkeep::config::value::{
-    HostPattern, authority, field_name, name, parse_origin, parse_peer, parse_query,
+    HostPattern, authority, field_name, name, parse_origin, parse_peer, parse_query, show_origin,
 };
 
 /// Origins of one site.
@@ -24,11 +25,7 @@ pub(super) fn site(reader: &mut Reader<'_>, surroundings: &dyn Surroundings) -> 
         |s| HostPattern::parse(text(s, "shop.example")?),
         ToString::to_string,
     );
-    let origins = reader.list(
-        &o::SITE_ORIGINS,
-        |s| parse_origin(text(s, "http://10.0.0.1:8000")?),
-        ToString::to_string,
-    );
+    let origins = reader.list(&o::SITE_ORIGINS, parse_origin, show_origin);
     check_origins(reader, &origins);
     let origin_host =
         reader.one(&o::SITE_ORIGIN_HOST, |s| authority(text(s, "origin.example")?), Clone::clone);
@@ -60,6 +57,11 @@ pub(super) fn site(reader: &mut Reader<'_>, surroundings: &dyn Surroundings) -> 
         ToString::to_string,
     );
     let keep_tags = reader.switch(&o::SITE_KEEP_TAGS);
+    // The cards' words: whole, asked; refuse, octets.
+    let ranges = RangeOptions {
+        forward: reader.choice(&o::RANGES_FETCH) == 1,
+        trust: [Trust::Neither, Trust::Octets][reader.choice(&o::RANGES_MISMATCH).min(1)],
+    };
     let origin = origin::origin(reader, surroundings);
     if hosts.is_empty() || origins.is_empty() {
         return None; // Said above.
@@ -82,12 +84,13 @@ pub(super) fn site(reader: &mut Reader<'_>, surroundings: &dyn Surroundings) -> 
         ignore_request_cache_control,
         purge_from: purge_from.into_iter().map(|(peer, _)| peer).collect(),
         keep_tags,
+        ranges,
         origin,
     };
     Some(ReadSite { site, places })
 }
 
-fn check_origins(reader: &mut Reader<'_>, origins: &[(OriginAddress, Place)]) {
+fn check_origins(reader: &mut Reader<'_>, origins: &[(OriginConfig, Place)]) {
     if origins.len() > ORIGINS_MAX {
         let place = reader.place_of(&o::SITE_ORIGINS);
         let wrong =
@@ -96,9 +99,13 @@ fn check_origins(reader: &mut Reader<'_>, origins: &[(OriginAddress, Place)]) {
         return;
     }
     for (at, (origin, place)) in origins.iter().enumerate() {
-        if let Some((_, first)) = origins[..at].iter().find(|(earlier, _)| earlier == origin) {
-            let wrong =
-                Wrong::new(format!("origin {origin} stands twice"), "write each origin once");
+        if let Some((_, first)) =
+            origins[..at].iter().find(|(earlier, _)| earlier.address == origin.address)
+        {
+            let wrong = Wrong::new(
+                format!("origin {} stands twice", origin.address),
+                "write each origin once",
+            );
             reader.problems.add_pair(place.clone(), wrong, first.clone(), "the first stands here");
         }
     }

@@ -17,6 +17,8 @@ pub enum Scope {
     Purge,
     /// To purge within one site.
     PurgeSite(String),
+    /// To take origins out and put them back, and to read.
+    Operate,
 }
 
 impl Scope {
@@ -25,11 +27,12 @@ impl Scope {
         match text {
             "read" => Ok(Self::Read),
             "purge" => Ok(Self::Purge),
+            "operate" => Ok(Self::Operate),
             _ => match text.strip_prefix("purge:") {
                 Some(site) => name(site).map(Self::PurgeSite),
                 None => Err(Wrong::new(
                     format!("\"{}\" is no scope", short(text)),
-                    "write \"read\", \"purge\" or \"purge:SITE\"",
+                    "write \"read\", \"purge\", \"purge:SITE\" or \"operate\"",
                 )),
             },
         }
@@ -42,6 +45,7 @@ impl fmt::Display for Scope {
             Self::Read => f.write_str("read"),
             Self::Purge => f.write_str("purge"),
             Self::PurgeSite(site) => write!(f, "purge:{site}"),
+            Self::Operate => f.write_str("operate"),
         }
     }
 }
