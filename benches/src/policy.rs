@@ -77,7 +77,8 @@ impl Stage {
         let clock = Arc::new(ManualClock::at(NOW));
         let live = Arc::new(Live::new(LedgerId(1), Position(0)));
         let store = Arc::new(RamStore::default());
-        let cache = Cache::new(Directory::in_memory(&budget), store, live, budget, clock);
+        let cache =
+            Cache::new(Directory::in_memory(&budget), store, live, budget, clock, Arc::default());
         let options = Options::default();
         let request: HeaderMap =
             [(http::header::ACCEPT_ENCODING, "gzip, br"), (http::header::USER_AGENT, "x")]
