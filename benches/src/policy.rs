@@ -14,7 +14,7 @@ use selvedge_cache::budget::Budget;
 use selvedge_cache::cache::{Cache, Entry, Request};
 use selvedge_cache::clock::ManualClock;
 use selvedge_cache::directory::Directory;
-use selvedge_cache::fill::Content;
+use selvedge_cache::fill::{Content, Kept};
 use selvedge_cache::invalidate::{LedgerId, Live, Position, PurgeState, TargetScopes};
 use selvedge_cache::key::KeyParts;
 use selvedge_cache::policy::cache_control::request_facts;
@@ -77,7 +77,8 @@ impl Stage {
         let clock = Arc::new(ManualClock::at(NOW));
         let live = Arc::new(Live::new(LedgerId(1), Position(0)));
         let store = Arc::new(RamStore::default());
-        let cache = Cache::new(Directory::in_memory(&budget), store, live, budget, clock);
+        let cache =
+            Cache::new(Directory::in_memory(&budget), store, live, budget, clock, Arc::default());
         let options = Options::default();
         let request: HeaderMap =
             [(http::header::ACCEPT_ENCODING, "gzip, br"), (http::header::USER_AGENT, "x")]
@@ -152,9 +153,10 @@ impl Stage {
         let storable = storable.expect("it may be stored");
         let varied = self.cache.varied(&request, &storable, &self.response);
         let (headers, body) = self.copy();
+        let kept = Kept { key, narrower: false };
         let heads = (headers, HeaderMap::new());
         let whole = Content::Whole(Some(body.len() as u64));
-        let writer = permit.storable(StatusCode::OK, heads, whole, storable, varied);
+        let writer = permit.storable(kept, StatusCode::OK, heads, whole, storable, varied);
         let mut writer = writer.expect("there is memory for one fill");
         writer.write(body);
         writer.finish().expect("nothing purges here");

@@ -25,6 +25,7 @@ mod explain;
 mod freshen;
 mod join;
 mod parts;
+mod searches;
 mod select;
 mod sweep;
 
@@ -32,6 +33,7 @@ pub use explain::{Compared, Explanation, Place, VariantView, WayOn};
 pub use join::Admission;
 pub use parts::Readers;
 pub(crate) use parts::{strong_tag, union};
+pub use searches::{Folded, Searches};
 pub use select::{OTHERS_OFFERED_MAX, Offer};
 pub use sweep::{Step, Sweeper};
 
@@ -53,6 +55,8 @@ pub struct Cache {
     pub budget: Budget,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// What origins said about the queries of their paths.
+    pub searches: Arc<Searches>,
     pub(crate) hit_for_miss: HitForMiss,
 }
 
@@ -127,6 +131,7 @@ impl Cache {
         live: Arc<Live>,
         budget: Budget,
         clock: Arc<dyn Clock>,
+        searches: Arc<Searches>,
     ) -> Arc<Self> {
         Arc::new(Self {
             directory,
@@ -137,6 +142,7 @@ impl Cache {
             repairs: Repairs::new(budget.clone()),
             budget,
             clock,
+            searches,
             hit_for_miss: HitForMiss::default(),
         })
     }

@@ -55,6 +55,7 @@ mod pass;
 mod post;
 mod purge;
 mod refetch;
+mod search;
 mod sticky;
 mod upload;
 mod wait;
@@ -223,7 +224,7 @@ impl Exchange {
 
     fn request(&self) -> Request<'_> {
         Request {
-            key: &self.plan.key,
+            key: self.plan.cache_key(),
             facts: &self.plan.facts,
             headers: &self.admitted.headers,
             target: self.plan.scopes(self.admitted.host()),
@@ -238,7 +239,7 @@ impl Exchange {
     }
 
     fn lookup(&mut self) -> Found {
-        let found = self.shared.cache.lookup(&self.request());
+        let found = self.search();
         self.forward = Forward::because(found.judgement.cause).unwrap_or(Forward::Stale);
         found
     }

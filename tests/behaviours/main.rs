@@ -16,6 +16,7 @@ mod tls;
 // What is stored, and who is given it.
 mod freshness;
 mod methods;
+mod no_vary_search;
 mod partial;
 mod ranges;
 mod regressions;

@@ -10,7 +10,7 @@ use selvedge_cache::budget::Budget;
 use selvedge_cache::cache::{Cache, Entry, Found, Request};
 use selvedge_cache::clock::ManualClock;
 use selvedge_cache::directory::{Directory, Record};
-use selvedge_cache::fill::{Content, FailureCode, FillPermit};
+use selvedge_cache::fill::{Content, FailureCode, FillPermit, Kept};
 use selvedge_cache::head::{self, StoredHead};
 use selvedge_cache::invalidate::{LedgerId, Live, Position, TargetScopes};
 use selvedge_cache::key::KeyParts;
@@ -57,7 +57,8 @@ impl Cached {
         let store = Arc::new(RamStore::default());
         let live = Arc::new(Live::new(LedgerId(1), Position(0)));
         let directory = Directory::in_memory(&budget);
-        let cache = Cache::new(directory, store.clone(), live, budget, clock.clone());
+        let cache =
+            Cache::new(directory, store.clone(), live, budget, clock.clone(), Arc::default());
         Self { cache, store, clock, options: Options::default() }
     }
 
@@ -197,8 +198,9 @@ impl Cached {
         let body = Bytes::from(body.to_string());
         let whole = Content::Whole(Some(body.len() as u64));
         let varied = self.cache.varied(&self.request(asked), &storable, response.headers);
+        let kept = Kept { key: asked.key, narrower: false };
         let heads = (headers, HeaderMap::new());
-        let writer = permit.storable(response.status, heads, whole, storable, varied);
+        let writer = permit.storable(kept, response.status, heads, whole, storable, varied);
         let mut writer = writer.expect("there is memory for one fill");
         writer.write(body);
         writer.finish().expect("nothing purges here");

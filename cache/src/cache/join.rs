@@ -118,7 +118,10 @@ impl Cache {
     /// must honour selects it since its fetch was sent.
     pub fn admits(&self, request: &Request<'_>, head: &FillHead) -> Admission {
         let keeps = head.length.is_none_or(|length| self.can_keep(length));
-        if !keeps || !self.shares(&having_waited(request.facts), request, &head.fresh) {
+        if head.kept.narrower
+            || !keeps
+            || !self.shares(&having_waited(request.facts), request, &head.fresh)
+        {
             return Admission::Alone;
         }
         if fits(request, head.varied.as_deref())

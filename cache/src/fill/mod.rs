@@ -25,7 +25,7 @@ mod publish;
 
 pub use abandon::HitForMiss;
 pub use collapse::{FillKey, Fills, InFlight, Join};
-pub use progress::{FillHead, HeadOutcome, PartHead, Waiter};
+pub use progress::{FillHead, HeadOutcome, Kept, PartHead, Waiter};
 pub use reader::{FillReader, ReadError};
 pub use writer::{Content, FillPermit, FillWriter, PublishError};
 

@@ -10,15 +10,27 @@ use super::FailureCode;
 use super::collapse::{Candidate, FillKey, InFlight};
 use super::machine::{Machine, Read};
 use super::reader::FillReader;
+use crate::CacheKey;
 use crate::directory::{Record, Varied};
 use crate::invalidate::{Position, Watermark};
 use crate::policy::Fresh;
 use crate::range::Parts;
 use crate::store::Store;
 
+/// The key that a response is stored under, which it may have said itself (`No-Vary-Search`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// The key.
+    pub key: CacheKey,
+    /// It answers fewer requests than those that may wait for it.
+    pub narrower: bool,
+}
+
 /// The head of a response that is being filled: what waiters are checked against and given.
 #[derive(Clone, Debug)]
 pub struct FillHead {
+    /// Where it will be stored.
+    pub kept: Kept,
     /// Final status.
     pub status: StatusCode,
     /// Fields as they will be stored.

@@ -46,13 +46,13 @@ impl FillWriter {
         }
         let inline = whole.is_some();
         let head_id =
-            if inline { self.head.object } else { cache.next_object(&inner.fill.key().key) };
+            if inline { self.head.object } else { cache.next_object(&self.head.kept.key) };
         let pieces = whole.unwrap_or_default();
         let (block, head_bytes) = head::encode(self.head.status, &self.head.headers, &pieces)
             .ok_or(PublishError::TooLarge)?;
         cache.store.put(StoreKey { object: head_id, part: Part::Head }, block);
         let record = Record {
-            key: inner.fill.key().key,
+            key: self.head.kept.key,
             head: head_id,
             body: self.head.object,
             length,
@@ -78,7 +78,7 @@ impl FillWriter {
         let complete = inner.fill.read_machine(super::machine::Machine::complete);
         let part = self.head.part.as_ref().filter(|_| complete).ok_or(PublishError::Length)?;
         self.put_last_chunk(inner);
-        let (cache, key) = (&inner.cache, inner.fill.key().key);
+        let (cache, key) = (&inner.cache, self.head.kept.key);
         cache.publish_parts(&key, &self.head, part.parts.clone(), part.length)
     }
 
@@ -104,7 +104,7 @@ impl FillWriter {
             return None;
         }
         self.put_last_chunk(inner);
-        let (cache, key) = (&inner.cache, inner.fill.key().key);
+        let (cache, key) = (&inner.cache, self.head.kept.key);
         cache.publish_parts(&key, &self.head, parts, length).ok()?;
         Some(received)
     }

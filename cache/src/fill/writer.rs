@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 use super::FailureCode;
 use super::abandon::{REMEMBER_ERROR_MS, REMEMBER_MS};
 use super::machine::WINDOW_CHUNKS;
-use super::progress::{Fill, FillHead, HeadOutcome};
+use super::progress::{Fill, FillHead, HeadOutcome, Kept};
 use crate::budget::{Class, Permit};
 use crate::cache::Cache;
 use crate::directory::{Record, Varied};
@@ -84,6 +84,7 @@ impl FillPermit {
     /// back when there is no memory for another fill (the request then goes on alone).
     pub fn storable(
         mut self,
+        kept: Kept,
         status: StatusCode,
         (headers, omitted): (HeaderMap, HeaderMap),
         content: Content,
@@ -100,6 +101,7 @@ impl FillPermit {
         };
         let key = inner.fill.key().key;
         let mut head = FillHead {
+            kept,
             status,
             headers,
             omitted,
@@ -111,7 +113,7 @@ impl FillPermit {
             tags_overflow: storable.tags_overflow,
             varied,
             fresh: storable.fresh,
-            object: inner.cache.next_object(&key),
+            object: inner.cache.next_object(&kept.key),
         };
         if let Content::Part(received, base) = content {
             head.take_part(received, base.as_deref());

@@ -63,6 +63,8 @@ pub struct Options {
     /// A stored response whose `Content-Language` is the one language that a request prefers
     /// answers it, whatever else the request would accept (§4.1; [`crate::variant::language`]).
     pub select_by_language: bool,
+    /// Responses say which parameters of the query they do not depend on (`No-Vary-Search`).
+    pub no_vary_search: bool,
     /// What becomes of `Set-Cookie` (§7.3).
     pub cookies: CookieRule,
     /// At most this many tags are kept per response; beyond, every tag purge selects it.
@@ -90,6 +92,7 @@ impl Default for Options {
             forward_ranges: false,
             trust: crate::range::Trust::Neither,
             select_by_language: true,
+            no_vary_search: true,
             cookies: CookieRule::Default,
             tags_max: 128,
         }

@@ -6,7 +6,8 @@
 //! is unknown, only white space that cannot carry meaning is dropped.
 //!
 //! [`vary`] reads the names, [`normalize`] the values; [`language`] is the one place where a
-//! response's own `Content-Language` may stand in for the request's preference.
+//! response's own `Content-Language` may stand in for the request's preference; [`search`] is
+//! about the query, which is part of the key and not of the variant, but folds by the same idea.
 
 use http::{HeaderMap, HeaderName};
 
@@ -14,6 +15,7 @@ use crate::CacheKey;
 
 pub mod language;
 pub mod normalize;
+pub mod search;
 pub mod vary;
 
 pub use vary::Vary;

@@ -71,7 +71,8 @@ impl World {
         let store = Arc::new(Faulty::new(RamStore::default(), []));
         let live = Arc::new(Live::new(LedgerId(1), Position(0)));
         let directory = Directory::in_memory(&budget);
-        let cache = Cache::new(directory, store.clone(), live, budget, clock.clone());
+        let cache =
+            Cache::new(directory, store.clone(), live, budget, clock.clone(), Arc::default());
         Self {
             cache,
             clock,

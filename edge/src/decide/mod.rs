@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use http::uri::PathAndQuery;
 use selvedge_cache::CacheKey;
+use selvedge_cache::cache::Folded;
 use selvedge_cache::invalidate::TargetScopes;
 use selvedge_cache::key::KeyParts;
 use selvedge_cache::policy::RequestFacts;
@@ -29,12 +30,15 @@ pub use site::{Site, Sites};
 pub struct Plan {
     /// The site that answers.
     pub site: Arc<Site>,
-    /// Where the cache looks.
+    /// The key of this very URL.
     pub key: CacheKey,
     /// Method and directives, as the cache sees them.
     pub facts: RequestFacts,
     /// Path, and query as the site folds it: in the key, in purges and on the way to the origin.
     pub target: PathAndQuery,
+    /// Where the cache looks instead, when responses of this path said that they do not depend on
+    /// all of the query; the origin is asked for all of it.
+    pub folded: Option<Box<Folded>>,
 }
 
 impl Plan {
@@ -50,7 +54,18 @@ impl Plan {
         });
         let facts =
             request_facts(&admitted.method, &admitted.headers, admitted.has_body, &site.cache);
-        Self { site, key, facts, target }
+        Self { site, key, facts, target, folded: None }
+    }
+
+    /// Where the cache looks.
+    pub fn cache_key(&self) -> &CacheKey {
+        self.folded.as_ref().map_or(&self.key, |folded| &folded.key)
+    }
+
+    /// What the key is made of.
+    pub fn key_parts<'a>(&'a self, scheme: &'a str, host: &'a str) -> KeyParts<'a> {
+        let (path, query) = (self.target.path(), self.target.query());
+        KeyParts { site: &self.site.name, scheme, host, path, query }
     }
 
     /// What purges can select of this target on `host`.
@@ -59,7 +74,10 @@ impl Plan {
             site: &self.site.name,
             host,
             path: self.target.path(),
-            query: self.target.query(),
+            query: match &self.folded {
+                Some(folded) => folded.query.as_deref(),
+                None => self.target.query(),
+            },
         }
     }
 }

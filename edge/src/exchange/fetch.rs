@@ -54,7 +54,8 @@ pub(super) struct Job {
     worker: Rc<Worker>,
     world: Arc<World>,
     pub(super) plan: Plan,
-    host: String,
+    pub(super) host: String,
+    pub(super) scheme: &'static str,
     /// Fields of the client's request, for selecting.
     headers: HeaderMap,
     /// Host and fields for the origin.
@@ -97,6 +98,7 @@ impl Job {
             world: Arc::clone(&exchange.world),
             plan: exchange.plan.clone(),
             host: exchange.admitted.host().to_owned(),
+            scheme: exchange.admitted.scheme,
             headers: exchange.admitted.headers.clone(),
             outgoing: (outbound::host(&exchange.plan, &exchange.admitted), outgoing),
             context: outbound::context(&exchange.context),
@@ -261,13 +263,14 @@ impl Job {
                 return;
             }
         };
-        let varied =
-            self.shared.cache.varied(&self.request(permit.sent()), &storable, &reply.headers);
+        let kept = self.kept(&reply.headers, permit.sent());
+        let request = Request { key: &kept.key, ..self.request(permit.sent()) };
+        let varied = self.shared.cache.varied(&request, &storable, &reply.headers);
         let OriginReply { status, headers, body, .. } = reply;
         let mut stored = stored_fields(&headers, &storable.omitted_fields, received);
         let omitted = named(&headers, &storable.omitted_fields);
         let content = content(part, length, &mut stored);
-        match permit.storable(as_stored, (stored, omitted), content, storable, varied) {
+        match permit.storable(kept, as_stored, (stored, omitted), content, storable, varied) {
             Ok(writer) => pump(writer, body).await,
             Err(permit) => {
                 // No memory for another fill: this client gets the answer, the others go alone.
@@ -354,7 +357,7 @@ impl Job {
 
     pub(super) fn request(&self, arrival: selvedge_cache::invalidate::Watermark) -> Request<'_> {
         Request {
-            key: &self.plan.key,
+            key: self.plan.cache_key(),
             facts: &self.plan.facts,
             headers: &self.headers,
             target: self.plan.scopes(&self.host),

@@ -9,7 +9,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_RANGE, IF_RANGE, RANGE};
 use http::{HeaderMap, StatusCode};
 use selvedge_cache::cache::Offer;
 use selvedge_cache::directory::Record;
-use selvedge_cache::fill::{Content, FillHead, FillPermit, PartHead, Waiter};
+use selvedge_cache::fill::{Content, FillHead, FillPermit, Kept, PartHead, Waiter};
 use selvedge_cache::range::{
     ByteRange, Missing, RangeSpec, Received, Representation, wanted::forwardable,
 };
@@ -105,7 +105,8 @@ impl Job {
         let received = Received { range, length: record.length, as_sent };
         let content = Content::Part(received, Some(Box::new(record.clone())));
         let head = (merged.headers, HeaderMap::new());
-        if let Ok(writer) = permit.storable(merged.status, head, content, storable, varied) {
+        let kept = Kept { key: record.key, narrower: false };
+        if let Ok(writer) = permit.storable(kept, merged.status, head, content, storable, varied) {
             pump(writer, body).await;
         }
         None

@@ -5,9 +5,11 @@
 
 use std::sync::Arc;
 
+use http::uri::PathAndQuery;
 use http::{Method, StatusCode};
 use selvedge_cache::directory::Record;
 use selvedge_cache::invalidate::{LocalMark, TargetScopes};
+use selvedge_cache::key::KeyParts;
 use selvedge_cache::policy;
 
 use super::post::Times;
@@ -135,8 +137,19 @@ impl Exchange {
         }
         let cache = &self.shared.cache;
         let host = self.admitted.host();
-        let own = self.plan.scopes(host);
+        let own = TargetScopes { query: self.plan.target.query(), ..self.plan.scopes(host) };
         let mark = cache.invalidate_local(own.url());
+        let folded = |target: &PathAndQuery| {
+            let parts = self.plan.key_parts(self.admitted.scheme, host);
+            cache.searches.folded(&KeyParts { path: target.path(), query: target.query(), ..parts })
+        };
+        let invalidate_folded = |target: &PathAndQuery| {
+            if let Some(folded) = folded(target) {
+                let (path, query) = (target.path(), folded.query.as_deref());
+                cache.invalidate_local(TargetScopes { path, query, ..own }.url());
+            }
+        };
+        invalidate_folded(&self.plan.target);
         let Some(reply) = reply else { return Some(mark) };
         for (path, query) in policy::invalidation::same_host_targets(&own, &reply.headers) {
             let text = match query {
@@ -149,6 +162,7 @@ impl Exchange {
             if target != self.plan.target {
                 let scopes = TargetScopes { path: target.path(), query: target.query(), ..own };
                 cache.invalidate_local(scopes.url());
+                invalidate_folded(&target);
             }
         }
         Some(mark)

@@ -101,6 +101,7 @@ fn options(site: &config::Site) -> Options {
         default_swr_s: site.stale.while_revalidate_s,
         default_sie_s: site.stale.if_error_s,
         ignore_request_cache_control: site.ignore_request_cache_control,
+        no_vary_search: site.no_vary_search,
         forward_ranges: site.ranges.forward,
         trust: site.ranges.trust,
         select_by_language: site.select_by_language,

@@ -37,10 +37,12 @@ impl Explain for Explaining {
         Box::pin(async move {
             let world = self.0.world.load_full();
             let (site, admitted) = admitted(&world, question)?;
-            let plan = Plan::make(site, &admitted);
+            let mut plan = Plan::make(site, &admitted);
             let cache = &self.0.cache;
+            let parts = plan.key_parts(admitted.scheme, admitted.host());
+            plan.folded = cache.searches.folded(&parts).map(Box::new);
             let request = Request {
-                key: &plan.key,
+                key: plan.cache_key(),
                 facts: &plan.facts,
                 headers: &admitted.headers,
                 target: plan.scopes(admitted.host()),

@@ -58,7 +58,11 @@ impl Running {
         let world = build::world(new, Some(&old), &self.filters, &self.shared.telemetry)?;
         let world = Arc::new(world);
         // Selectors first: a purge that comes in between is put in force under both rules.
-        let rules = Arc::new(WorldRules(Arc::clone(&world)));
+        let rules = Arc::new(WorldRules {
+            world: Arc::clone(&world),
+            searches: Arc::clone(&self.shared.cache.searches),
+            clock: Arc::clone(&self.shared.cache.clock),
+        });
         self.sources.purges.change_rules(rules).await.map_err(|source| StartError::System {
             what: "the purge ledger did not take the new key rules",
             source,

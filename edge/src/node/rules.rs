@@ -3,6 +3,9 @@
 use std::sync::Arc;
 
 use http::uri::PathAndQuery;
+use selvedge_cache::Clock;
+use selvedge_cache::cache::Searches;
+use selvedge_cache::key::KeyParts;
 use selvedge_purge_api::KeyRules;
 use selvedge_purge_api::selector::{AbsoluteUrl, Target};
 
@@ -10,8 +13,14 @@ use super::World;
 use crate::admit;
 
 /// The rules of one world.
-#[derive(Debug)]
-pub struct WorldRules(pub Arc<World>);
+pub struct WorldRules {
+    /// Sites and their rules.
+    pub world: Arc<World>,
+    /// What origins said about the queries of their paths.
+    pub searches: Arc<Searches>,
+    /// The cache's time.
+    pub clock: Arc<dyn Clock>,
+}
 
 impl KeyRules for WorldRules {
     fn url(&self, url: &AbsoluteUrl<'_>) -> Result<Target, String> {
@@ -24,7 +33,7 @@ impl KeyRules for WorldRules {
             text.parse().map_err(|_| "The path is not valid in a URL.".to_owned())?;
         let target = admit::normal_target(&target)
             .map_err(|_| "The path is not valid in a URL.".to_owned())?;
-        let site = self.0.sites.find(&host);
+        let site = self.world.sites.find(&host);
         let folded = site.map_or_else(|| target.clone(), |site| site.key.fold(&target));
         Ok(Target {
             host,
@@ -38,7 +47,20 @@ impl KeyRules for WorldRules {
             .map_err(|_| "Must be a host, or HOST:PORT, and nothing else.".to_owned())
     }
 
+    fn folded(&self, scheme: &str, target: &Target) -> Option<Option<String>> {
+        let site = self.world.sites.find(&target.host)?;
+        let parts = KeyParts {
+            site: &site.name,
+            scheme,
+            host: &target.host,
+            path: &target.path,
+            query: target.query.as_deref(),
+        };
+        let folded = self.searches.folded_for_purge(&parts, self.clock.now());
+        folded.map(|folded| folded.query)
+    }
+
     fn knows_site(&self, name: &str) -> bool {
-        self.0.sites.iter().any(|site| &*site.name == name)
+        self.world.sites.iter().any(|site| &*site.name == name)
     }
 }

@@ -12,6 +12,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use selvedge_cache::Clock;
+use selvedge_cache::cache::Searches;
+use selvedge_cache::clock::SystemClock;
 use selvedge_purge_api::PurgeApi;
 use selvedge_purge_api::auth::{Token, TokenScope, Tokens};
 use selvedge_purge_api::hosts::KnownHosts;
@@ -178,9 +181,15 @@ impl Node {
 
         let world = Arc::new(build::world(&config, None, &filters, &telemetry)?);
         world.watch();
-        let rules = Arc::new(WorldRules(Arc::clone(&world)));
+        let searches = Arc::<Searches>::default();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+        let rules = Arc::new(WorldRules {
+            world: Arc::clone(&world),
+            searches: Arc::clone(&searches),
+            clock: Arc::clone(&clock),
+        });
         let Storage { cache, ledger, tiered } =
-            storage::open(&config, disk.handle(), rules.clone())
+            storage::open(&config, disk.handle(), rules.clone(), (clock, searches))
                 .await
                 .map_err(system("the purge ledger cannot be started"))?;
         let shared = Arc::new(Shared {

@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use selvedge_cache::Clock;
 use selvedge_cache::budget::Budget;
-use selvedge_cache::cache::Cache;
-use selvedge_cache::clock::SystemClock;
+use selvedge_cache::cache::{Cache, Searches};
 use selvedge_cache::directory::{Directory, Persistence, Swept};
 use selvedge_cache::invalidate::Live;
 use selvedge_cache::store::tiered::{DiskConfig, Tiered, TieredConfig, free_bytes};
@@ -33,9 +32,10 @@ pub async fn open(
     config: &Config,
     disk_runtime: Handle,
     rules: Arc<dyn KeyRules>,
+    (clock, searches): (Arc<dyn Clock>, Arc<Searches>),
 ) -> io::Result<Storage> {
     let budget = Budget::new(config.node.memory_bytes as usize);
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+    let clock = (clock, searches);
     if let Some(disk) = &config.disk {
         match with_disk(disk, &budget, &clock, disk_runtime.clone(), Arc::clone(&rules)).await {
             Ok(storage) => return Ok(storage),
@@ -63,7 +63,7 @@ pub async fn open(
 async fn with_disk(
     disk: &crate::upkeep::config::Disk,
     budget: &Budget,
-    clock: &Arc<dyn Clock>,
+    clock: &(Arc<dyn Clock>, Arc<Searches>),
     disk_runtime: Handle,
     rules: Arc<dyn KeyRules>,
 ) -> Result<Storage, String> {
@@ -99,7 +99,7 @@ async fn with_disk(
     }
     forget_if_ahead(&journalled.directory, &live);
     tracing::info!(warm = journalled.directory.len(), "the directory was read");
-    Ok(assemble(journalled.directory, store, live, ledger, budget.clone(), Arc::clone(clock)))
+    Ok(assemble(journalled.directory, store, live, ledger, budget.clone(), clock.clone()))
 }
 
 /// A record that was fetched under a position beyond the ledger's end proves that the ledger lost
@@ -153,9 +153,9 @@ fn assemble(
     live: Arc<Live>,
     ledger: Arc<Ledger>,
     budget: Budget,
-    clock: Arc<dyn Clock>,
+    (clock, searches): (Arc<dyn Clock>, Arc<Searches>),
 ) -> Storage {
     let tiered = Arc::new(store);
-    let cache = Cache::new(directory, tiered.clone(), live, budget, clock);
+    let cache = Cache::new(directory, tiered.clone(), live, budget, clock, searches);
     Storage { cache, ledger, tiered }
 }

@@ -177,8 +177,15 @@ impl Selector {
         };
         let mut scopes = match &self.what {
             What::Url(text) => {
-                let Target { host, path, query } = target("url", text)?;
-                vec![ScopeHash::of(&Scope::Url(&host, &path, query.as_deref()), site)]
+                let target = target("url", text)?;
+                let scheme = if text.starts_with("https") { "https" } else { "http" };
+                let folded = rules.folded(scheme, &target);
+                let Target { host, path, query } = target;
+                let queries = std::iter::once(query).chain(folded);
+                let scope = |query: Option<String>| {
+                    ScopeHash::of(&Scope::Url(&host, &path, query.as_deref()), site)
+                };
+                queries.map(scope).collect()
             }
             What::Prefix(text) => {
                 let Target { host, path, .. } = target("prefix", text)?;

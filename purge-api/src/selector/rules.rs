@@ -27,6 +27,12 @@ pub trait KeyRules: Send + Sync {
         self.url(url)
     }
 
+    /// A second query of a URL's target under which the same responses are kept, because they said
+    /// that they do not depend on the rest (`No-Vary-Search`).
+    fn folded(&self, _scheme: &str, _target: &Target) -> Option<Option<String>> {
+        None
+    }
+
     /// The host of a request with this scheme and authority.
     fn host(&self, scheme: &str, authority: &str) -> Result<String, String>;
 

@@ -11,7 +11,8 @@ fn answers(name: &'static str) -> Origin {
 }
 
 fn answer(name: &str, request: &Request, to: &mut Responder<'_>) {
-    let fields: &[(&str, &str)] = match request.target.split('/').nth(1).unwrap_or("") {
+    let path = request.target.split('?').next().unwrap_or_default();
+    let fields: &[(&str, &str)] = match path.split('/').nth(1).unwrap_or("") {
         "host" => return to.cacheable(request.field("host")),
         "who" => return to.cacheable(name),
         "range" => return to.send(200, &[("Cache-Control", "no-store")], request.field("range")),
@@ -33,6 +34,7 @@ fn answer(name: &str, request: &Request, to: &mut Responder<'_>) {
             ("Vary", "Accept-Language"),
             ("Content-Language", "de"),
         ],
+        "no-vary" => &[("Cache-Control", "max-age=60"), ("No-Vary-Search", "params")],
         "targeted" => &[("Cache-Control", "max-age=60"), ("CDN-Cache-Control", "max-age=600")],
         "cookie" => &[("Cache-Control", "max-age=60"), ("Set-Cookie", "a=b")],
         "stale-then-broken" => {
@@ -119,6 +121,9 @@ pub(super) fn group() -> Group {
         }),
         row("site[].key.query", ["\"keep\"", "\"drop\""], ["forwarded", "hit"], |scene| {
             second(scene, &scene.path("/minute"), "?utm_source=mail", &[])
+        }),
+        row("site[].key.no_vary_search", ["false", "true"], ["forwarded", "hit"], |scene| {
+            second(scene, &scene.path("/no-vary"), "?a=1", &[])
         }),
         row("site[].key.language", ["\"exact\"", "\"preferred\""], ["miss", "hit"], |scene| {
             let path = scene.path("/german");

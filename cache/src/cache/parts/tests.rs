@@ -7,7 +7,7 @@ use crate::budget::Budget;
 use crate::cache::Entry;
 use crate::clock::ManualClock;
 use crate::directory::Directory;
-use crate::fill::{Content, FailureCode, FillWriter, HeadOutcome};
+use crate::fill::{Content, FailureCode, FillWriter, HeadOutcome, Kept};
 use crate::invalidate::{
     Invalidation, LedgerId, Live, Mode, Position, Scope, ScopeHash, TargetScopes,
 };
@@ -17,6 +17,7 @@ use crate::range::{Received, Trust};
 use crate::store::{RamStore, Store};
 
 const KEY: CacheKey = CacheKey([3; 32]);
+const KEPT: Kept = Kept { key: KEY, narrower: false };
 const LENGTH: u64 = 300_000;
 
 struct World {
@@ -52,7 +53,7 @@ impl World {
         let live = Arc::new(Live::new(LedgerId(1), Position(0)));
         let clock = Arc::new(ManualClock::at(Millis(1_800_000_000_000)));
         let directory = Directory::in_memory(&budget);
-        let cache = Cache::new(directory, store.clone(), live, budget, clock);
+        let cache = Cache::new(directory, store.clone(), live, budget, clock, Arc::default());
         let options = Options { forward_ranges, ..Options::default() };
         Self { cache, store, facts: RequestFacts::default(), options }
     }
@@ -101,7 +102,7 @@ impl World {
             Content::Part(received, base.map(Box::new))
         };
         permit
-            .storable(status, (headers, HeaderMap::new()), content, storable, None)
+            .storable(KEPT, status, (headers, HeaderMap::new()), content, storable, None)
             .expect("there is memory")
     }
 
@@ -220,7 +221,9 @@ fn a_part_does_not_take_the_place_of_the_whole() {
         let response = OriginResponse { status, headers: &headers, requested: now, received: now };
         let storable = storable(&world.facts, &response, &world.options).expect("storable");
         let content = Content::Whole(Some(LENGTH));
-        permit.storable(status, (headers, HeaderMap::new()), content, storable, None).expect("room")
+        permit
+            .storable(KEPT, status, (headers, HeaderMap::new()), content, storable, None)
+            .expect("room")
     };
     whole.write(body());
     whole.finish().expect("stored");
@@ -274,7 +277,7 @@ async fn s3_3_a_waiter_is_given_a_part_only_if_that_is_all_it_needs() {
     head.insert(CONTENT_RANGE, HeaderValue::from_static("bytes 0-14/300000"));
     let content = Content::Part(Received::of(&head, None, Trust::Neither).expect("a part"), None);
     let _writer = permit
-        .storable(status, (headers, HeaderMap::new()), content, storable, None)
+        .storable(KEPT, status, (headers, HeaderMap::new()), content, storable, None)
         .expect("there is memory");
     let HeadOutcome::Head(head) = waiter.head().await else { panic!("a head came") };
     let admits = |asked: &HeaderMap| world.cache.admits(&world.request(asked), &head);

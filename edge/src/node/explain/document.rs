@@ -44,7 +44,7 @@ pub(super) fn of(
         },
         "site": &*plan.site.name,
         "key": {
-            "hash": plan.key.to_string(),
+            "hash": plan.cache_key().to_string(),
             "site": &*plan.site.name,
             "scheme": admitted.scheme,
             "host": admitted.host(),

@@ -165,6 +165,8 @@ pub struct Site {
     pub origin_host: Option<String>,
     /// How the query enters the key.
     pub query: KeyRules,
+    /// Responses may fold the query.
+    pub no_vary_search: bool,
     /// A stored language answers who prefers it alone.
     pub select_by_language: bool,
     /// Fields that speak to this node, in order.

@@ -149,6 +149,10 @@ cards! {
     KEY_LANGUAGE = Card::new("site[].key.language", Kind::Choice(&["preferred", "exact"]))
         .or("\"preferred\"");
 
+    /// Whether responses may say which parameters of the query they do not depend on
+    /// (`No-Vary-Search`). The origin is asked for the whole query all the same.
+    KEY_NO_VARY_SEARCH = Card::new("site[].key.no_vary_search", Kind::Switch).or("true");
+
     /// Lifetime of responses that state none and whose age tells none. A changed lifetime counts
     /// for responses stored afterwards.
     TTL_DEFAULT = Card::new("site[].ttl.default", LIFETIME).or("\"0s\"");

@@ -30,6 +30,7 @@ pub(super) fn site(reader: &mut Reader<'_>, surroundings: &dyn Surroundings) -> 
     let origin_host =
         reader.one(&o::SITE_ORIGIN_HOST, |s| authority(text(s, "origin.example")?), Clone::clone);
     let query = reader.one(&o::KEY_QUERY, parse_query, ToString::to_string).unwrap_or_default();
+    let no_vary_search = reader.switch(&o::KEY_NO_VARY_SEARCH);
     let select_by_language = reader.choice(&o::KEY_LANGUAGE) == 0;
     let targeted_fields = reader.list(
         &o::SITE_TARGETED_FIELDS,
@@ -73,6 +74,7 @@ pub(super) fn site(reader: &mut Reader<'_>, surroundings: &dyn Surroundings) -> 
         origins,
         origin_host,
         query,
+        no_vary_search,
         select_by_language,
         targeted_fields: targeted_fields.into_iter().map(|(name, _)| name).collect(),
         cookies,
