@@ -64,9 +64,7 @@ impl Exchange {
             }
             HeadOutcome::Head(head) => {
                 let admission = self.shared.cache.admits(&self.request(), &head);
-                self.shared_or(admission, || {
-                    Step::Fill(head, waiting.waiter, CacheOutcome::Collapsed)
-                })
+                shared_or(admission, || Step::Fill(head, waiting.waiter, CacheOutcome::Collapsed))
             }
             HeadOutcome::Validated(record) if leads => {
                 let judgement = self.judge(&record);
@@ -75,9 +73,7 @@ impl Exchange {
             HeadOutcome::Validated(record) => {
                 let admission = self.shared.cache.admits_record(&self.request(), &record);
                 let judgement = self.judge(&record);
-                self.shared_or(admission, || {
-                    Step::Stored(record, judgement, CacheOutcome::Collapsed)
-                })
+                shared_or(admission, || Step::Stored(record, judgement, CacheOutcome::Collapsed))
             }
             HeadOutcome::Released | HeadOutcome::Erred => {
                 match waiting.lead.and_then(|mut lead| lead.handed.try_recv().ok()) {
@@ -122,14 +118,14 @@ impl Exchange {
         judgement.verdict = Verdict::Stale { refresh: false };
         Some(Step::Stored(base, judgement, CacheOutcome::Stale))
     }
+}
 
-    /// The way on for a request that did not start the fetch it waited for.
-    fn shared_or(&self, admission: Admission, share: impl FnOnce() -> Step) -> Step {
-        match admission {
-            Admission::Share => share(),
-            // Purged since it was sent, or another variant.
-            Admission::Look => Step::Look,
-            Admission::Alone => Step::Pass(NOT_SHARED),
-        }
+/// The way on for a request that did not start the fetch it waited for.
+fn shared_or(admission: Admission, share: impl FnOnce() -> Step) -> Step {
+    match admission {
+        Admission::Share => share(),
+        // Purged since it was sent, or another variant.
+        Admission::Look => Step::Look,
+        Admission::Alone => Step::Pass(NOT_SHARED),
     }
 }
