@@ -46,7 +46,7 @@ pub(crate) fn run(mut words: impl Iterator<Item = String>) -> anyhow::Result<()>
     };
     step(0);
     let began = Instant::now();
-    (1..=times).for_each(|number| step(number));
+    (1..=times).for_each(step);
     println!("{}", began.elapsed().as_nanos());
     Ok(())
 }

@@ -333,7 +333,9 @@ impl Model {
         let base = self.base(request).map(|at| &self.0[at]);
         if let Some(stored) = base {
             if has(&request.fields, "authorization") && !stored.control().shares_authorized() {
-                return Decision::Alone; // chosen: not to the store either
+                let only_cached = wishes.has("only-if-cached");
+                // Chosen: not to the store either.
+                return if only_cached { Decision::Unsatisfied } else { Decision::Alone };
             }
             if let Some(refresh) = usable(stored, &wishes, now_s) {
                 let (body, fields) = (stored.response.body, stored.sent());
