@@ -7,19 +7,30 @@ use selvedge_cache::invalidate::Mode;
 use selvedge_purge_api::SelectorKind;
 
 use super::histogram::{Distribution, Histogram};
+use super::table::{self, Metric};
 
-/// Counters and latency of purges.
+/// Counters and latency of purges, and what the sweep takes out behind them.
 #[derive(Debug)]
 pub struct PurgeMetrics {
+    purged: Counter,
+    lost: Counter,
     accepted: [[Counter; 2]; SelectorKind::ALL.len()],
     apply: Histogram,
 }
 
 impl PurgeMetrics {
-    pub(super) fn new(handle: impl Fn(&[&str]) -> Counter) -> Self {
-        let accepted = SelectorKind::ALL
-            .map(|selector| ["hard", "soft"].map(|mode| handle(&[selector.name(), mode])));
-        Self { accepted, apply: Histogram::default() }
+    pub(super) fn new(handle: impl Fn(Metric, &[&str]) -> Counter) -> Self {
+        let accepted = SelectorKind::ALL.map(|selector| {
+            ["hard", "soft"].map(|mode| handle(table::PURGES, &[selector.name(), mode]))
+        });
+        let [purged, lost] = ["purged", "lost"].map(|reason| handle(table::SWEPT, &[reason]));
+        Self { purged, lost, accepted, apply: Histogram::default() }
+    }
+
+    /// Counts stored responses that the sweep took out.
+    pub fn swept(&self, purged: usize, lost: usize) {
+        self.purged.increment(purged as u64);
+        self.lost.increment(lost as u64);
     }
 
     /// Counts a purge that is in force, `took` after it was accepted.
