@@ -17,6 +17,7 @@ use crate::invalidate::{
 };
 use crate::policy::{self, Cause, Fresh, Judgement, Options, RequestFacts, flag};
 use crate::range::{ByteRange, wanted};
+use crate::repair::Repairs;
 use crate::store::{Health, Part, Presence, Store, StoreKey, Tier};
 use crate::{CacheKey, Clock, Millis};
 
@@ -46,6 +47,8 @@ pub struct Cache {
     pub local: Local,
     /// Fills in flight.
     pub fills: Fills,
+    /// Lost chunks that are fetched again.
+    pub repairs: Arc<Repairs>,
     /// Memory.
     pub budget: Budget,
     /// Time.
@@ -131,6 +134,7 @@ impl Cache {
             live,
             local: Local::default(),
             fills: Fills::default(),
+            repairs: Repairs::new(budget.clone()),
             budget,
             clock,
             hit_for_miss: HitForMiss::default(),
@@ -188,8 +192,8 @@ impl Cache {
         purges
     }
 
-    /// Whether a body of this length, in bytes, can be kept: on disk, or in half of the memory for
-    /// bodies.
+    /// Whether a body of this length, in bytes, can be kept: on disk, or in half of the memory that
+    /// bodies may have now.
     pub fn can_keep(&self, length: u64) -> bool {
         self.store.health() == Health::Healthy
             || length <= self.budget.limit_bytes(Class::Bodies) as u64 / 2

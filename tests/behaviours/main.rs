@@ -44,6 +44,8 @@ mod disk;
 mod explain;
 mod kills;
 mod memory;
+mod memory_promise;
+mod repairs;
 mod restarts;
 mod telemetry;
 

@@ -98,6 +98,12 @@ pub trait OutgoingBody: Body<Data = Bytes, Error = Error> + Unpin + 'static {
     /// it with the head in one go. After `Some` the body is at its end.
     fn take_whole(&mut self) -> Option<Bytes>;
 
+    /// How many bytes of it may wait to leave before the codec asks for more: less while memory for
+    /// slow clients is short.
+    fn ahead_bytes_max(&self) -> usize {
+        usize::MAX
+    }
+
     /// Called once when the last byte was handed to the transport or the delivery was given up.
     fn delivered(&mut self, delivery: Delivery);
 }

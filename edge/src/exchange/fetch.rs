@@ -169,7 +169,7 @@ impl Job {
         );
         let preferred = request.preferred.or(self.bound);
         let (affinity, is_shared) = (self.affinity, true);
-        let request = OutboundRequest { has_fallback, affinity, preferred, is_shared, ..request };
+        let request = OutboundRequest { preferred, has_fallback, affinity, is_shared, ..request };
         let interim = self.leader.as_ref().map(|leader| leader.interim.clone());
         let relay = |status, headers| {
             // Who is slow to take them, or gone, misses some: they are hints.

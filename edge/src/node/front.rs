@@ -99,7 +99,9 @@ pub(super) fn start_workers(
         let life = Life {
             exchanger: Exchanger {
                 shared: Arc::clone(&shared),
-                worker: Rc::new(Worker { connections: Connections::new() }),
+                worker: Rc::new(Worker {
+                    connections: Connections::within(shared.cache.budget.clone()),
+                }),
             },
             front: Arc::clone(&front),
             ceiling: Arc::clone(&ceiling),

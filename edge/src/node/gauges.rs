@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use selvedge_cache::budget::Budget;
+use selvedge_cache::repair::Repairs;
 use selvedge_cache::store::{Health, Tier, TierStats};
 use selvedge_purge_api::ledger::LedgerStatus;
 
@@ -31,6 +32,10 @@ impl Gauges for NodeGauges {
 
     fn fills_in_flight(&self) -> u64 {
         self.0.cache.fills.in_flight() as u64
+    }
+
+    fn repairs(&self) -> &Repairs {
+        &self.0.cache.repairs
     }
 
     fn budget(&self) -> &Budget {

@@ -19,6 +19,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, Prometheu
 use parking_lot::Mutex;
 use selvedge_cache::Millis;
 use selvedge_cache::budget::Budget;
+use selvedge_cache::repair::Repairs;
 use selvedge_cache::store::{Health, Tier, TierStats};
 use selvedge_purge_api::ledger::LedgerStatus;
 
@@ -52,6 +53,9 @@ pub trait Gauges: Send + Sync {
 
     /// Fills that are under way.
     fn fills_in_flight(&self) -> u64;
+
+    /// Repairs of stored bodies.
+    fn repairs(&self) -> &Repairs;
 
     /// The memory budget.
     fn budget(&self) -> &Budget;

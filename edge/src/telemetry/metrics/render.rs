@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use selvedge_cache::Millis;
 use selvedge_cache::budget::Class;
+use selvedge_cache::repair::Outcome;
 use selvedge_cache::store::{ErrorKind, Health, Tier};
 
 use super::exposition::Page;
@@ -103,7 +104,8 @@ fn publish_counters(metrics: &Metrics) {
             set(table::RESPONSE_BYTES, &values, site.bytes(outcome));
         }
     }
-    let moved_by_others: [(Metric, &AtomicU64); 8] = [
+    let moved_by_others: [(Metric, &AtomicU64); 9] = [
+        (table::PLACES_TAKEN_BACK, &COUNTERS.places_taken_back),
         (table::CONNECTIONS_ACCEPTED, &COUNTERS.connections_accepted),
         (table::CONNECTIONS_REFUSED, &COUNTERS.connections_refused),
         (table::ACCEPT_ERRORS, &COUNTERS.accept_errors),
@@ -127,6 +129,11 @@ fn publish_counters(metrics: &Metrics) {
             set(table::STORE_ERRORS, &[tier.name(), kind.name()], errors);
         }
     }
+    let repairs = gauges.repairs();
+    for (outcome, count) in Outcome::ALL.into_iter().zip(repairs.counts()) {
+        set(table::REPAIRS, &[outcome.name()], count);
+    }
+    set(table::REPAIR_BYTES, &[], repairs.bytes());
     set(table::LEDGER_FAILURES, &[], gauges.ledger().failures);
     for class in Class::ALL {
         set(table::MEMORY_REFUSALS, &[class.name()], gauges.budget().refusals(class));

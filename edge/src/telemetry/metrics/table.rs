@@ -95,6 +95,10 @@ metrics_table! {
         "0 while the disk tier is bypassed after failing its probe; the series exists only where the tier does.";
     FILLS_IN_FLIGHT: Gauge, "selvedge_fills_in_flight", "fills", [],
         "Origin responses that are being stored now.";
+    REPAIRS: Counter, "selvedge_repairs_total", "repairs", ["outcome"],
+        "Range requests for bytes of a stored body that were lost while somebody read it, by how they ended.";
+    REPAIR_BYTES: Counter, "selvedge_repair_bytes_total", "bytes", [],
+        "Body bytes that repairs brought back.";
     PURGES: Counter, "selvedge_purges_total", "purges", ["selector", "mode"],
         "Purges accepted by this process.";
     PURGE_POSITION: Gauge, "selvedge_purge_position", "position", [],
@@ -119,6 +123,8 @@ metrics_table! {
         "Share of each part of the memory budget.";
     MEMORY_REFUSALS: Counter, "selvedge_memory_refusals_total", "refusals", ["part"],
         "Times a full part of the memory budget refused to keep more.";
+    PLACES_TAKEN_BACK: Counter, "selvedge_origin_places_taken_back_total", "responses", [],
+        "Responses broken off because their clients took nothing while other requests waited for the origin.";
     CONNECTIONS_ACCEPTED: Counter, "selvedge_connections_accepted_total", "connections", [],
         "Client connections accepted.";
     CONNECTIONS_OPEN: Gauge, "selvedge_connections_open", "connections", [],
