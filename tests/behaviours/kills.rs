@@ -245,7 +245,7 @@ fn killed_between_write_and_fsync_a_purge_is_in_force_or_never_was() {
         let edge = Edge::spawn(command);
         promises.hold_on(&edge, round);
         if let Some((selector, left)) = before.take() {
-            whole_or_absent(&edge, promises.position.load(Ordering::SeqCst), &selector, left);
+            whole_or_absent(&edge, &promises, &selector, left);
         }
         let mut node = edge.client();
         let mut asked_for = 0;
@@ -306,7 +306,8 @@ fn waits_in_fdatasync(pid: u32) -> bool {
 }
 
 /// The purge that nobody promised: in the audit trail as it was asked for, or not at all.
-fn whole_or_absent(edge: &Edge, promised: usize, selector: &str, left: Left) {
+fn whole_or_absent(edge: &Edge, promises: &Promises, selector: &str, left: Left) {
+    let promised = promises.position.load(Ordering::SeqCst);
     let trail = edge.admin("GET", &format!("/v1/purges?after={promised}"), "").json();
     let purges = trail["purges"].as_array().expect("a list");
     let asked: serde_json::Value = serde_json::from_str(selector).expect("our own");
@@ -314,6 +315,9 @@ fn whole_or_absent(edge: &Edge, promised: usize, selector: &str, left: Left) {
         Left::All => {
             assert_eq!(purges.len(), 1, "{trail}");
             assert_eq!(purges[0]["selector"], asked, "{trail}");
+            // What the node read back it made durable before it was ready.
+            let position = purges[0]["position"].as_u64().expect("a position");
+            promises.position.fetch_max(position as usize, Ordering::SeqCst);
         }
         Left::Part | Left::Nothing => assert_eq!(purges.len(), 0, "{left:?}: {trail}"),
     }

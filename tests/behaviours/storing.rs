@@ -288,7 +288,7 @@ fn what_is_stored_survives_the_origin() {
 #[test]
 fn what_is_too_large_to_be_kept_is_not_called_stored() {
     let origin = Origin::start(|request, to| {
-        let bytes = if request.target == "/large" { 4 << 20 } else { 1000 };
+        let bytes = if request.target == "/large" { 10 << 20 } else { 1000 };
         to.cacheable(vec![b'x'; bytes]);
     });
     let edge = Edge::start(&["--origin", &origin.url(), "--memory", "16MiB"]);

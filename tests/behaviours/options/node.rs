@@ -124,7 +124,7 @@ fn space(folder: &Path) -> u64 {
 
 /// Memory, without a disk that would keep what memory does not.
 pub(super) fn memory() -> Group {
-    let origin = Origin::start(|_, to| to.cacheable(vec![b'x'; 6 << 20]));
+    let origin = Origin::start(|_, to| to.cacheable(vec![b'x'; 10 << 20]));
     let mut group = Group::before(&[origin.url()], &[]);
     let seen = ["too large to keep", "kept"];
     group.rows = vec![row("node.memory", ["\"16MiB\"", "\"128MiB\""], seen, |scene| {
