@@ -4,6 +4,7 @@
 //! `policy`'s; bytes are the store's; this file asks them in the right order.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -12,7 +13,9 @@ use crate::budget::{Budget, Class};
 use crate::directory::{Directory, Record, Varied};
 use crate::fill::{FillPermit, Fills, HitForMiss, Waiter};
 use crate::head::{self, StoredHead};
-use crate::invalidate::{Live, Local, PurgeState, Scope, ScopeHash, TargetScopes, Watermark};
+use crate::invalidate::{
+    Live, Local, PurgeState, Sample, ScopeHash, Selection, TargetScopes, Wanted, Watermark,
+};
 use crate::policy::{self, Cause, Fresh, Judgement, Options, RequestFacts, Storable, flag};
 use crate::store::{CHUNK_BYTES, Health, Part, Presence, Store, StoreKey, Tier};
 use crate::variant;
@@ -33,6 +36,8 @@ pub struct Cache {
     pub live: Arc<Live>,
     /// Invalidations by unsafe methods.
     pub local: Local,
+    /// What is kept of URLs, to count what a purge would select.
+    pub sample: Sample,
     /// Fills in flight.
     pub fills: Fills,
     /// Memory.
@@ -40,6 +45,7 @@ pub struct Cache {
     /// Time.
     pub clock: Arc<dyn Clock>,
     pub(crate) hit_for_miss: HitForMiss,
+    tags_overflowed: AtomicU64,
 }
 
 impl std::fmt::Debug for Cache {
@@ -116,10 +122,12 @@ impl Cache {
             store,
             live,
             local: Local::default(),
+            sample: Sample::default(),
             fills: Fills::default(),
             budget,
             clock,
             hit_for_miss: HitForMiss::default(),
+            tags_overflowed: AtomicU64::new(0),
         })
     }
 
@@ -152,6 +160,9 @@ impl Cache {
             }
             fits
         });
+        if record.is_some() {
+            self.note(request);
+        }
         let in_force = self.live.position();
         let purges = record.as_ref().map(|record| self.purges(record, &request.target));
         if let (Some(record), Some(purges)) = (&record, &purges)
@@ -182,9 +193,7 @@ impl Cache {
             // Tags that were not kept might be selected: the safe reading.
             purges.hard = purges.hard.or(Some(self.live.position()));
         }
-        // The hash of the URL is worked out only if something was invalidated since.
-        purges.local =
-            record.local < self.local.counter() && self.local.selects(target.url(), record.local);
+        purges.local = self.local.selects(target, &record.tags, record.tags_overflow, record.local);
         purges
     }
 
@@ -225,26 +234,29 @@ impl Cache {
         })
     }
 
-    /// **Invalidate**: an unsafe method succeeded on this URL (RFC 9111 §4.4).
-    pub fn invalidate_local(&self, url: ScopeHash) {
-        self.local.invalidate(url);
+    /// Takes a request's URL into the sample.
+    fn note(&self, request: &Request<'_>) {
+        let is_stored = |key: &CacheKey| self.directory.find_map(key, |_| Some(())).is_some();
+        self.sample.note(request.key, &request.target, is_stored);
     }
 
-    /// How many responses some scopes select, and the bytes of their content, by tags alone: other
-    /// scopes need the URL of a record, which is not kept. `true` beside them: nothing was left
-    /// out.
-    pub fn estimate(&self, scopes: &[ScopeHash]) -> (u64, u64, bool) {
-        let everything = ScopeHash::of(&Scope::Everything, None);
-        let all = scopes.contains(&everything);
-        let (mut responses, mut bytes) = (0, 0);
+    /// What some scopes select, of all that is stored. Walks the directory: not for a data thread.
+    pub fn count(&self, scopes: &[ScopeHash], wanted: Wanted) -> Selection {
+        let mut count = self.sample.count(scopes, wanted);
         self.directory.each(|record| {
-            let selected = |tag: &u64| scopes.contains(&ScopeHash::of_tag(*tag));
-            if all || record.tags.iter().any(selected) {
-                responses += 1;
-                bytes += record.length;
-            }
+            count.see(&record.key, &record.tags, record.tags_overflow, record.length);
         });
-        (responses, bytes, all)
+        count.done()
+    }
+
+    /// What is stored under some keys.
+    pub fn count_keys(&self, keys: &[CacheKey]) -> Selection {
+        let mut found = Selection { is_exact: true, ..Selection::default() };
+        for record in keys.iter().flat_map(|key| self.directory.variants(key)) {
+            found.responses += 1;
+            found.bytes += record.length;
+        }
+        found
     }
 
     /// Drops a record whose bytes are gone.
@@ -252,7 +264,13 @@ impl Cache {
         self.directory.forget(&record.key, record.head);
     }
 
+    /// Responses stored so far with more tags, or longer ones, than are kept.
+    pub fn tags_overflowed(&self) -> u64 {
+        self.tags_overflowed.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn publish(&self, record: Record) {
+        self.tags_overflowed.fetch_add(u64::from(record.tags_overflow), Ordering::Relaxed);
         // A variant that was fetched later is never replaced: if a purge selects it, the purge
         // selects what was fetched before it, too.
         let published = self.directory.publish(record, |_| false);

@@ -352,9 +352,11 @@ impl Exchange {
         }
     }
 
-    /// Starts a validation in the background, unless one is under way.
+    /// Starts a validation in the background, unless one is under way or too many were started.
     fn refresh(&self, found: &Found) {
-        if let Some(permit) = self.shared.cache.enter_background(&self.request(), found) {
+        let cache = &self.shared.cache;
+        let enter = || cache.enter_background(&self.request(), found);
+        if let Some(permit) = self.world.ramp(&self.plan.site).start(cache.clock.now(), enter) {
             let job = fetch::Job::new(self, found.record.clone().map(Box::new), None);
             tokio::task::spawn_local(job.run(permit));
         }

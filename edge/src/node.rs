@@ -18,6 +18,7 @@ use selvedge_purge_api::{Ledger, SelectorKind};
 use crate::admit;
 use crate::decide::{Site, Sites};
 use crate::journal::SiteIndex;
+use crate::lookup::ramp::Ramp;
 use crate::origin::{Connections, Pool};
 use crate::telemetry::Telemetry;
 
@@ -65,11 +66,18 @@ pub struct World {
     pub sites: Sites,
     /// Pools by site.
     pub pools: HashMap<SiteIndex, Arc<Pool>>,
+    /// How fast each site refreshes what is stale; kept by reloads.
+    pub ramps: HashMap<SiteIndex, Arc<Ramp>>,
     /// Whether any site has filters, which may read journals.
     pub has_filters: bool,
 }
 
 impl World {
+    /// The ramp of a site of this world.
+    pub fn ramp(&self, site: &Site) -> &Ramp {
+        self.ramps.get(&site.index).expect("a world has a ramp for each of its sites")
+    }
+
     /// The pool of a site of this world.
     pub fn pool(&self, site: &Site) -> &Arc<Pool> {
         self.pools.get(&site.index).expect("a world has a pool for each of its sites")

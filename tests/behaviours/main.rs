@@ -29,7 +29,9 @@ mod stale;
 
 // Taking stored responses out again.
 mod invalidation;
+mod purge_limits;
 mod purge_races;
+mod purge_ramp;
 mod purge_requests;
 mod purges;
 

@@ -29,7 +29,8 @@ pub struct PurgeState {
     pub hard: Option<Position>,
     /// A soft entry later than the response's last validation, and when it was accepted.
     pub soft: Option<(Position, Millis)>,
-    /// An unsafe method invalidated the URL after the fetch (RFC 9111 §4.4).
+    /// An unsafe method invalidated the URL, or a group of the response, after the fetch
+    /// (RFC 9111 §4.4, RFC 9875 §3).
     pub local: bool,
 }
 

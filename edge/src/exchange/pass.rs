@@ -9,6 +9,7 @@ use http::Method;
 use selvedge_cache::directory::Record;
 use selvedge_cache::invalidate::TargetScopes;
 use selvedge_cache::policy;
+use selvedge_cache::policy::invalidation::Groups;
 
 use super::upload::Upload;
 use super::{Exchange, Reply, outbound};
@@ -97,11 +98,15 @@ impl Exchange {
         if !policy::invalidation::invalidates(self.plan.facts.method, status) {
             return;
         }
-        let cache = &self.shared.cache;
+        let local = &self.shared.cache.local;
         let host = self.admitted.host();
         let own = self.plan.scopes(host);
-        cache.invalidate_local(own.url());
+        local.invalidate(own.url());
         let Some(reply) = reply else { return };
+        let groups = policy::invalidation::invalidated_groups(&reply.headers);
+        if groups != Groups::default() {
+            local.invalidate_groups(&own, &groups.tags, groups.all);
+        }
         for (path, query) in policy::invalidation::same_host_targets(&own, &reply.headers) {
             let text = match query {
                 Some(query) => format!("{path}?{query}"),
@@ -111,7 +116,7 @@ impl Exchange {
             let Ok(target) = admit::normal_target(&target) else { continue };
             let target = self.plan.site.key.fold(&target);
             let scopes = TargetScopes { path: target.path(), query: target.query(), ..own };
-            cache.invalidate_local(scopes.url());
+            local.invalidate(scopes.url());
         }
     }
 

@@ -4,3 +4,4 @@
 //! request must fulfil before it may change what is stored.
 
 pub mod purge_method;
+pub mod ramp;

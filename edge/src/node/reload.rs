@@ -65,6 +65,7 @@ impl Running {
         })?;
         let hosts = KnownHosts::new(new.admin.hosts.iter().cloned());
         self.sources.purges.change_access(tokens(new), hosts);
+        self.sources.purges.change_rate(new.admin.purges_per_second);
         self.front.replace(new, certificates);
         self.shared.world.store(world);
         Ok(())

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use http::uri::PathAndQuery;
+use selvedge_cache::CacheKey;
+use selvedge_cache::key::KeyParts;
 use selvedge_purge_api::KeyRules;
 use selvedge_purge_api::selector::{AbsoluteUrl, Target};
 
@@ -12,6 +14,23 @@ use crate::admit;
 /// The rules of one world.
 #[derive(Debug)]
 pub struct WorldRules(pub Arc<World>);
+
+impl WorldRules {
+    /// Under which keys the responses of a URL are stored; narrowed to a site, if one is named.
+    pub fn keys(&self, url: &str, site: Option<&str>) -> Vec<CacheKey> {
+        let target = AbsoluteUrl::parse(url).ok().and_then(|url| self.url(&url).ok());
+        let Some(Target { host, path, query }) = target else { return Vec::new() };
+        let Some(found) = self.0.sites.find(&host) else { return Vec::new() };
+        if site.is_some_and(|site| site != &*found.name) {
+            return Vec::new();
+        }
+        let key = |scheme| {
+            let query = query.as_deref();
+            CacheKey::of(&KeyParts { site: &found.name, scheme, host: &host, path: &path, query })
+        };
+        ["http", "https"].map(key).into()
+    }
+}
 
 impl KeyRules for WorldRules {
     fn url(&self, url: &AbsoluteUrl<'_>) -> Result<Target, String> {

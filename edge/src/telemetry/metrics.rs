@@ -58,6 +58,15 @@ pub trait Gauges: Send + Sync {
     /// Position of the last purge that is in force here.
     fn purge_position(&self) -> u64;
 
+    /// How many URLs and how many groups unsafe requests invalidated.
+    fn invalidations(&self) -> (u64, u64);
+
+    /// Responses with more tags than are kept.
+    fn tags_overflowed(&self) -> u64;
+
+    /// Calls `each` with a site, refreshes started and refreshes put off.
+    fn refreshes(&self, each: &mut dyn FnMut(&str, u64, u64));
+
     /// Calls `each` with site, origin, and whether it may be chosen.
     fn origins(&self, each: &mut dyn FnMut(&str, &str, bool));
 }
@@ -105,7 +114,10 @@ impl Metrics {
             Cause::ALL.iter().map(|cause| register(&recorder, table::ERRORS, &[cause.label()]));
         let metrics = Self {
             errors: errors.collect(),
-            purges: PurgeMetrics::new(|values| register(&recorder, table::PURGES, values)),
+            purges: PurgeMetrics::new(
+                |values| register(&recorder, table::PURGES, values),
+                |status| register(&recorder, table::PURGES_REFUSED, &[status]),
+            ),
             recorder: Arc::new(recorder),
             handle,
             started: Instant::now(),

@@ -118,6 +118,15 @@ fn publish_counters(metrics: &Metrics) {
             set(table::STORE_ERRORS, &[tier.name(), kind.name()], errors);
         }
     }
+    gauges.refreshes(&mut |site, started, deferred| {
+        let site = labels::bounded(site);
+        set(table::REFRESHES, &[site, "started"], started);
+        set(table::REFRESHES, &[site, "deferred"], deferred);
+    });
+    let (urls, groups) = gauges.invalidations();
+    set(table::INVALIDATIONS, &["url"], urls);
+    set(table::INVALIDATIONS, &["group"], groups);
+    set(table::TAGS_OVERFLOWED, &[], gauges.tags_overflowed());
     for class in Class::ALL {
         set(table::MEMORY_REFUSALS, &[class.name()], gauges.budget().refusals(class));
     }

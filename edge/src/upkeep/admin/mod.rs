@@ -7,9 +7,10 @@
 //! Knows no cache, no origins and no sites: numbers come from a [`StatusSource`], purges go to
 //! [`selvedge_purge_api::PurgeApi`].
 //!
-//! Reading order: [`listener`] (connections), `routes`, `page`.
+//! Reading order: [`listener`] (connections), `routes`, `openapi`, `page`.
 
 pub mod listener;
+mod openapi;
 mod page;
 mod routes;
 #[cfg(test)]

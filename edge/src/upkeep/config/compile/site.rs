@@ -1,7 +1,7 @@
 //! `[[site]]` and its tables.
 
-use super::ReadSite;
-use super::origin;
+use super::node::count;
+use super::{ReadSite, origin};
 use crate::origin::OriginAddress;
 use crate::upkeep::config::model::{Site, StaleOptions, TtlOptions};
 use crate::upkeep::config::options as o;
@@ -36,6 +36,7 @@ pub(super) fn site(reader: &mut Reader<'_>, surroundings: &dyn Surroundings) -> 
     let stale = StaleOptions {
         while_revalidate_s: reader.lifetime_s(&o::STALE_WHILE_REVALIDATE).unwrap_or(0),
         if_error_s: reader.lifetime_s(&o::STALE_IF_ERROR).unwrap_or(0),
+        refreshes_per_second: count(reader, &o::STALE_REFRESHES_PER_SECOND) as u32,
     };
     // The card's words: honour, ignore.
     let ignore_request_cache_control = reader.choice(&o::SITE_REQUEST_CACHE_CONTROL) == 1;

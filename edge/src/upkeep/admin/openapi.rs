@@ -1,0 +1,58 @@
+//! The description of the admin plane, from the same table as its routes.
+
+use selvedge_purge_api::openapi::{document, operation, options};
+use serde_json::{Map, Value, json};
+
+use super::routes::{Access, ROUTES, Shows};
+
+/// `/v1/openapi.json`, and `docs/openapi.json`.
+pub fn openapi() -> Value {
+    let mut paths = Map::new();
+    for route in ROUTES {
+        let mut refused = vec![405];
+        match route.access {
+            Access::Open => {}
+            Access::Read => refused.extend([401, 403]),
+            // The purge surface describes itself.
+            Access::Own => continue,
+        }
+        if route.id == "readiness" {
+            refused.push(503);
+        }
+        let schema = match route.shows {
+            Shows::Json => json!({ "type": "object" }),
+            _ => json!({ "type": "string" }),
+        };
+        let content = json!({ (route.shows.media_type()): { "schema": schema } });
+        let ok = json!({ "description": route.text, "content": content });
+        let mut get = operation(route.id, route.text, ok, &refused);
+        if matches!(route.access, Access::Open) {
+            get["security"] = json!([]);
+        }
+        if route.id == "readiness" {
+            let not_yet = json!({ "text/plain": { "schema": { "type": "string" } } });
+            get["responses"]["503"] =
+                json!({ "description": "Not willing to take traffic.", "content": not_yet });
+        }
+        let path = json!({ "get": get, "options": options(route.id) });
+        paths.insert(route.path.to_owned(), path);
+    }
+    document(env!("CARGO_PKG_VERSION"), paths, Map::new())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `SELVEDGE_BLESS=1 cargo test` writes the document anew.
+    #[test]
+    fn the_committed_description_is_what_the_routes_say() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/openapi.json");
+        let made = format!("{:#}\n", openapi());
+        if std::env::var_os("SELVEDGE_BLESS").is_some() {
+            std::fs::write(path, &made).expect("the docs folder is writable when blessing");
+        }
+        let written = std::fs::read_to_string(path).unwrap_or_default();
+        assert_eq!(written, made, "run with SELVEDGE_BLESS=1 to write docs/openapi.json");
+    }
+}
