@@ -28,6 +28,9 @@ pub const PAGE_DEFAULT: usize = 100;
 /// Most entries in one page.
 pub const PAGE_MAX: usize = 1000;
 
+/// Largest number that all readers of JSON agree on; positions above are refused.
+pub const INTEGER_MAX: u64 = (1 << 53) - 1;
+
 /// What is known of a caller beside its request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
@@ -120,11 +123,13 @@ pub fn page_query(query: Option<&str>) -> Result<(Position, usize), (String, &'s
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let number = value.parse::<u64>().ok().filter(|_| !value.starts_with('+'));
         match (name, number) {
-            ("after", Some(number)) => after = number,
+            ("after", Some(number)) if number <= INTEGER_MAX => after = number,
             ("limit", Some(number)) if (1..=PAGE_MAX as u64).contains(&number) => {
                 limit = number as usize;
             }
-            ("after", _) => return Err((name.to_owned(), "Must be a position, a whole number.")),
+            ("after", _) => {
+                return Err((name.to_owned(), "Must be a position: 0 to 9007199254740991."));
+            }
             ("limit", _) => return Err((name.to_owned(), "Must be a number from 1 to 1000.")),
             _ => return Err((name.chars().take(64).collect(), "Unknown; known are after, limit.")),
         }
@@ -197,7 +202,15 @@ mod tests {
     fn a_page_is_bounded_and_unknown_words_are_refused() {
         assert_eq!(page_query(None), Ok((Position(0), PAGE_DEFAULT)));
         assert_eq!(page_query(Some("after=5&limit=2")), Ok((Position(5), 2)));
-        for query in ["after=x", "limit=0", "limit=1001", "since=1", "after=+1", "after"] {
+        for query in [
+            "after=x",
+            "limit=0",
+            "limit=1001",
+            "since=1",
+            "after=+1",
+            "after",
+            "after=9007199254740992",
+        ] {
             assert!(page_query(Some(query)).is_err(), "{query}");
         }
     }

@@ -3,11 +3,8 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::api::{BODY_BYTES_MAX, KEY_BYTES_MAX, PAGE_DEFAULT, PAGE_MAX};
+use crate::api::{BODY_BYTES_MAX, INTEGER_MAX, KEY_BYTES_MAX, PAGE_DEFAULT, PAGE_MAX};
 use crate::selector::{FIELDS, FieldKind};
-
-/// Largest number that JSON readers agree on.
-const INTEGER_MAX: u64 = (1 << 53) - 1;
 
 /// A whole document: the paths of purges and `paths`, the schemas of purges and `schemas`.
 pub fn document(version: &str, paths: Map<String, Value>, schemas: Map<String, Value>) -> Value {
@@ -103,6 +100,10 @@ pub fn options(id: &str) -> Value {
 fn purge_paths() -> Map<String, Value> {
     let read = [401, 403, 405, 503];
     let purged = json!({
+        "links": { "entry": {
+            "operationId": "onePurge",
+            "parameters": { "position": "$response.body#/position" },
+        } },
         "description": "On stable storage and in force on this node; or what a dry run found.",
         "content": { "application/json": { "schema": { "oneOf": [
             { "$ref": "#/components/schemas/Purged" },
@@ -136,9 +137,11 @@ fn purge_paths() -> Map<String, Value> {
     one["parameters"] = json!([{
         "name": "position", "in": "path", "required": true, "schema": integer(),
     }]);
+    let mut one_options = options("onePurge");
+    one_options["parameters"] = one["parameters"].clone();
     let paths = json!({
         "/v1/purges": { "post": purge, "get": list, "options": options("purges") },
-        "/v1/purges/{position}": { "get": one },
+        "/v1/purges/{position}": { "get": one, "options": one_options },
     });
     let Value::Object(paths) = paths else { unreachable!("written as an object") };
     paths

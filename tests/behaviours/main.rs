@@ -47,3 +47,4 @@ mod parts_browser;
 mod parts_curl;
 mod parts_nginx;
 mod parts_prometheus;
+mod parts_schemathesis;
