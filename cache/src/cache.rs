@@ -189,9 +189,9 @@ impl Cache {
     fn purges(&self, record: &Record, target: &TargetScopes<'_>) -> PurgeState {
         let since = self.live.compared(record.sent, record.checked);
         let mut purges = self.live.check(target, &record.tags, since, record.validated.max(since));
-        if record.tags_overflow && since < self.live.position() {
+        if record.tags_overflow && since < self.live.marked() {
             // Tags that were not kept might be selected: the safe reading.
-            purges.hard = purges.hard.or(Some(self.live.position()));
+            purges.hard = purges.hard.or(Some(self.live.marked()));
         }
         purges.local = self.local.selects(target, &record.tags, record.tags_overflow, record.local);
         purges

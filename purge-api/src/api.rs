@@ -107,7 +107,8 @@ impl Call {
         }
         let number = path.strip_prefix("/v1/purges/").ok_or(NoCall::Path)?;
         let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-        let position = number.parse().ok().filter(|_| is_number).ok_or(NoCall::Path)?;
+        let position = number.parse().ok().filter(|position| is_number && *position <= INTEGER_MAX);
+        let position = position.ok_or(NoCall::Path)?;
         match *method {
             Method::GET | Method::HEAD => Ok(Self::One(Position(position))),
             Method::OPTIONS => Ok(Self::Options(ONE)),
@@ -193,7 +194,14 @@ mod tests {
         assert_eq!(of(Method::DELETE, "/v1/purges/7"), Err(NoCall::Method("GET, HEAD, OPTIONS")));
         let options = "GET, HEAD, OPTIONS, POST";
         assert_eq!(of(Method::OPTIONS, "/v1/purges"), Ok(Call::Options(options)));
-        for path in ["/v1/purges/", "/v1/purges/+7", "/v1/purges/x", "/v1/purge", "/"] {
+        for path in [
+            "/v1/purges/",
+            "/v1/purges/+7",
+            "/v1/purges/x",
+            "/v1/purges/9007199254740992",
+            "/v1/purge",
+            "/",
+        ] {
             assert_eq!(of(Method::GET, path), Err(NoCall::Path), "{path}");
         }
     }

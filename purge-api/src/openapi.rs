@@ -139,6 +139,7 @@ fn purge_paths() -> Map<String, Value> {
     }]);
     let mut one_options = options("onePurge");
     one_options["parameters"] = one["parameters"].clone();
+    one_options["responses"]["404"] = refusals(&[404])["404"].clone();
     let paths = json!({
         "/v1/purges": { "post": purge, "get": list, "options": options("purges") },
         "/v1/purges/{position}": { "get": one, "options": one_options },

@@ -29,10 +29,12 @@ mod stale;
 
 // Taking stored responses out again.
 mod invalidation;
+mod purge_durability;
 mod purge_limits;
 mod purge_races;
 mod purge_ramp;
 mod purge_requests;
+mod purge_storm;
 mod purges;
 
 // Operating it.

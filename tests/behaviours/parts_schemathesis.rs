@@ -29,12 +29,13 @@ fn the_admin_plane_is_what_its_description_says() {
         .current_dir(scratch.path())
         .args(["--config-file", config, "run", &document])
         // The same requests each time; what it found once it finds again.
-        .args(["--seed", "1", "--max-examples", "15", "--workers", "1", "--no-color"])
+        .args(["--seed", "1", "--max-examples", "10", "--workers", "1", "--no-color"])
         .output()
         .expect("setpriv (util-linux) is installed");
     let said = String::from_utf8_lossy(&run.stdout);
     assert!(run.status.success(), "{said}\n{}", String::from_utf8_lossy(&run.stderr));
-    // It tried each operation, and all of its checks.
-    assert!(said.contains("No issues found"), "{said}");
+    let tried = said.lines().find_map(|line| line.trim().split_once(" generated, "));
+    let tried: usize = tried.and_then(|(number, _)| number.parse().ok()).expect("it counts");
+    assert!(tried > 100, "{said}");
     assert_eq!(edge.admin("GET", "/healthz", "").status, 200);
 }
