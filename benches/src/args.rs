@@ -12,6 +12,7 @@ scenarios:
   pass               an uncacheable 1 KiB response through the node, against bare hyper's hit
   big-object         one large object, fast and slow readers, with and without a disk
   memory-per-object  resident bytes per stored 1 KiB object
+  purge              purges accepted per second; a lookup among 0, 1000 and 1000000 live ones
   all                each of them
 
   --rounds N     rounds of timed scenarios (default 7)
@@ -28,12 +29,13 @@ pub(crate) enum Scenario {
     Pass,
     BigObject,
     MemoryPerObject,
+    Purge,
     All,
 }
 
 impl Scenario {
-    pub(crate) const EACH: [Self; 5] =
-        [Self::HitH1, Self::HitH2, Self::Pass, Self::BigObject, Self::MemoryPerObject];
+    pub(crate) const EACH: [Self; 6] =
+        [Self::HitH1, Self::HitH2, Self::Pass, Self::BigObject, Self::MemoryPerObject, Self::Purge];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -42,6 +44,7 @@ impl Scenario {
             Self::Pass => "pass",
             Self::BigObject => "big-object",
             Self::MemoryPerObject => "memory-per-object",
+            Self::Purge => "purge",
             Self::All => "all",
         }
     }

@@ -72,16 +72,45 @@ pub(crate) fn get(address: SocketAddr, path: &str) -> anyhow::Result<Answer> {
     Client::connect(address)?.get(path)
 }
 
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Wanted {
+    /// The same path always.
+    One(&'static str),
+    /// So many small objects in turn.
+    Many(usize),
+}
+
+impl Wanted {
+    /// The target of the request with this number.
+    pub(crate) fn path(self, number: u64) -> String {
+        match self {
+            Self::One(path) => path.to_owned(),
+            Self::Many(objects) => format!("/object/{}", number % objects as u64 + 1),
+        }
+    }
+}
+
 /// wrk for a while; the number of responses. Fails if there was any other answer than 2xx.
 pub(crate) fn wrk(
     address: SocketAddr,
-    path: &str,
+    wanted: Wanted,
     connections: usize,
     seconds: u64,
 ) -> anyhow::Result<u64> {
     let mut command = pinned(LOAD_CORE, Path::new("wrk"));
     command.args(["-t1", &format!("-c{connections}"), &format!("-d{seconds}s")]);
-    command.args(["-H", "Host: bench.example", &format!("http://{address}{path}")]);
+    let mut script = tempfile::NamedTempFile::new()?;
+    if let Wanted::Many(objects) = wanted {
+        writeln!(
+            script,
+            "local at = 0\nrequest = function()\n at = at % {objects} + 1\n \
+             return wrk.format(nil, \"/object/\" .. at)\nend"
+        )?;
+        command.arg("-s").arg(script.path());
+    }
+    let first = wanted.path(0);
+    command.args(["-H", "Host: bench.example", &format!("http://{address}{first}")]);
     let text = output(command, "wrk")?;
     if text.contains("Non-2xx") || text.contains("Socket errors") {
         bail!("wrk saw failures:\n{text}");

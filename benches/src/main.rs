@@ -13,6 +13,7 @@
 
 mod args;
 mod bare;
+mod instructions;
 mod load;
 mod origin;
 mod process;
@@ -56,6 +57,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
             Scenario::BigObject => scenario::big_object::run(args)?,
             Scenario::MemoryPerObject => scenario::memory::run(args)?,
             Scenario::Pass => scenario::pass::run(args)?,
+            Scenario::Purge => scenario::purge::run(args)?,
             Scenario::All => continue,
         };
         report.publish(args)?;

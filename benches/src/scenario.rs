@@ -1,6 +1,6 @@
 //! The scenarios, and the pair of servers that most of them compare.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
@@ -14,6 +14,7 @@ pub(crate) mod hit_h1;
 pub(crate) mod hit_h2;
 pub(crate) mod memory;
 pub(crate) mod pass;
+pub(crate) mod purge;
 
 /// The node and the bare server, sending the same bytes for a hit.
 pub(crate) struct Pair {
@@ -22,6 +23,9 @@ pub(crate) struct Pair {
     pub(crate) origin: Origin,
     /// Fields of a hit, `date` included.
     pub(crate) fields: usize,
+    /// The command line of another such node, and of another such bare server.
+    pub(crate) node_words: Vec<String>,
+    pub(crate) bare_words: (PathBuf, Vec<String>),
     _folder: tempfile::TempDir,
 }
 
@@ -35,7 +39,8 @@ impl Pair {
         let (cert, key) = certificate(folder.path())?;
         let log = folder.path().join("access.log").display().to_string();
         let more = ["--tls-listen", "127.0.0.1:0", "--cert", &cert, "--key", &key];
-        let node = node(args, &origin, &log, &more)?;
+        let node_words = words(&origin, &log, &more);
+        let node = Server::start(&process::node(args)?, &node_words)?;
         let warm = || load::get(node.plain, HOT);
         warm()?;
         let hit = warm()?;
@@ -49,9 +54,10 @@ impl Pair {
             "key": key,
         });
         let me = std::env::current_exe()?;
-        let bare = Server::start(&me, &[crate::bare::WORD.to_owned(), orders.to_string()])?;
+        let bare_words = (me, vec![crate::bare::WORD.to_owned(), orders.to_string()]);
+        let bare = Server::start(&bare_words.0, &bare_words.1)?;
         let fields = fields.len() + 1;
-        Ok(Self { node, bare, origin, fields, _folder: folder })
+        Ok(Self { node, bare, origin, fields, node_words, bare_words, _folder: folder })
     }
 }
 
@@ -62,12 +68,15 @@ pub(crate) fn node(
     log: &str,
     more: &[&str],
 ) -> anyhow::Result<Server> {
-    let binary = process::node(args)?;
+    Server::start(&process::node(args)?, &words(origin, log, more))
+}
+
+/// The command line of a node.
+fn words(origin: &Origin, log: &str, more: &[&str]) -> Vec<String> {
     let (url, log) = (origin.url(), format!("--access-log={log}"));
     let base = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--workers", "1"];
     let own = ["--origin", url.as_str(), log.as_str()];
-    let words = base.iter().chain(&own).chain(more);
-    Server::start(&binary, &words.map(|word| (*word).to_owned()).collect::<Vec<_>>())
+    base.iter().chain(&own).chain(more).map(|word| (*word).to_owned()).collect()
 }
 
 /// CPU microseconds of `server` per response while `act` answers some.

@@ -19,11 +19,13 @@ use crate::invalidate::{
 use crate::policy::{self, Cause, Fresh, Judgement, Options, RequestFacts, Storable, flag};
 use crate::store::{CHUNK_BYTES, Health, Part, Presence, Store, StoreKey, Tier};
 use crate::variant;
-use crate::{CacheKey, Clock};
+use crate::{CacheKey, Clock, Millis};
 
+mod explain;
 mod freshen;
 mod join;
 
+pub use explain::{Compared, Explanation, Place, VariantView, WayOn};
 pub use join::Admission;
 
 /// The cache. Shared by all cores; every method is short and holds no lock across an await.
@@ -139,6 +141,11 @@ impl Cache {
     /// **Lookup**: finds the stored response that fits and judges it.
     pub fn lookup(&self, request: &Request<'_>) -> Found {
         let now = self.clock.now();
+        self.examine(request, now).into_found(request)
+    }
+
+    /// The lookup itself, with everything that it found out; what it gives leads to a [`Found`].
+    fn examine(&self, request: &Request<'_>, now: Millis) -> Examined {
         let mut selected = 0;
         // Variants mostly vary on the same fields: those, which a client may make long, are
         // hashed once for all of them.
@@ -175,14 +182,7 @@ impl Cache {
         let purges = purges.unwrap_or_default();
         let stored = record.as_ref().map(|record| (&record.fresh, record.stale_since));
         let judgement = policy::reuse::judge(request.facts, stored, &purges, now, request.options);
-        let record = record.filter(|_| !purges.forbids());
-        let solitary = record.as_ref().is_some_and(|record| is_solitary(&record.fresh));
-        if request.facts.authorization {
-            // What is fetched for one who is authorised is for those only, until its head says
-            // more: nobody else waits for it.
-            selected = selected.rotate_left(1) ^ AUTHORIZED;
-        }
-        Found { judgement, record, selected, solitary }
+        Examined { judgement, record, selected }
     }
 
     /// Which purges select a record.
@@ -211,15 +211,17 @@ impl Cache {
             Some(block) => Some((block, Tier::Memory)),
             None => self.store.get(key).await,
         };
-        let decoded = loaded.and_then(|(block, tier)| {
-            let (head, inline) = head::decode_again(&block)?;
-            let whole = !record.inline || inline.len() as u64 == record.length;
-            whole.then_some(Loaded { head, inline, tier })
-        });
+        let decoded = loaded.and_then(|(block, tier)| take_apart(record, &block, tier));
         if decoded.is_none() {
             self.forget(record);
         }
         decoded
+    }
+
+    /// [`load`](Self::load) without waiting: `None` unless the head is in memory and whole.
+    pub fn load_now(&self, record: &Record) -> Option<Loaded> {
+        let block = self.store.peek(StoreKey { object: record.head, part: Part::Head })?;
+        take_apart(record, &block, Tier::Memory)
     }
 
     /// Whether all chunks of `from..to` could be read now, by RAM tables alone.
@@ -269,6 +271,14 @@ impl Cache {
         self.tags_overflowed.load(Ordering::Relaxed)
     }
 
+    /// What is stored is said to be out of date: it is validated before its next use.
+    pub fn mark_stale(&self, record: &Record) {
+        let now = self.clock.now();
+        let mark = |stored: &mut Record| stored.stale_since = stored.stale_since.min(now);
+        // Replaced or gone meanwhile: nothing to mark.
+        let _marked = self.directory.amend(&record.key, record.head, mark);
+    }
+
     pub(crate) fn publish(&self, record: Record) {
         self.tags_overflowed.fetch_add(u64::from(record.tags_overflow), Ordering::Relaxed);
         // A variant that was fetched later is never replaced: if a purge selects it, the purge
@@ -309,12 +319,42 @@ impl Cache {
     }
 }
 
+/// What a lookup found out.
+struct Examined {
+    judgement: Judgement,
+    /// The response that fits, whatever purges say of it.
+    record: Option<Record>,
+    /// Hash of the selecting fields, as far as they were looked at.
+    selected: u64,
+}
+
+impl Examined {
+    fn into_found(self, request: &Request<'_>) -> Found {
+        let Self { judgement, record, mut selected } = self;
+        let record = record.filter(|_| !judgement.purges.forbids());
+        let solitary = record.as_ref().is_some_and(|record| is_solitary(&record.fresh));
+        if request.facts.authorization {
+            // What is fetched for one who is authorised is for those only, until its head says
+            // more: nobody else waits for it.
+            selected = selected.rotate_left(1) ^ AUTHORIZED;
+        }
+        Found { judgement, record, selected, solitary }
+    }
+}
+
 /// Told apart from every other selection of a key.
 const AUTHORIZED: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Whether every use needs a validation of its own, also right after one.
 const fn is_solitary(fresh: &Fresh) -> bool {
     fresh.has(flag::NO_CACHE) || (fresh.lifetime_s == 0 && fresh.swr_s == 0)
+}
+
+/// A stored head and its inline body; `None` if the block is not what the record says.
+fn take_apart(record: &Record, block: &Bytes, tier: Tier) -> Option<Loaded> {
+    let (head, inline) = head::decode_again(block)?;
+    let whole = !record.inline || inline.len() as u64 == record.length;
+    whole.then_some(Loaded { head, inline, tier })
 }
 
 fn fold(hash: &[u8; 32]) -> u64 {

@@ -29,15 +29,16 @@ use selvedge_cache::cache::{Admission, Entry, Found, Request};
 use selvedge_cache::directory::Record;
 use selvedge_cache::fill::{FailureCode, FillHead, HeadOutcome, Waiter};
 use selvedge_cache::invalidate::Watermark;
-use selvedge_cache::policy::{self, Judgement, MethodClass, Verdict};
+use selvedge_cache::policy::{self, Judgement, Verdict};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::accept::{Handler, Received};
+use crate::accept::{Answer, Handler, Received};
 use crate::admit::{self, Admitted};
 use crate::decide::{Plan, Site};
 use crate::error::{Cause, Error};
 use crate::filter::{Action, Caching, Context};
 use crate::journal::{CacheOutcome, Journal};
+use crate::lookup::Way;
 use crate::node::{Shared, Worker, World};
 use crate::origin::OriginReply;
 use crate::respond::cache_status::Forward;
@@ -47,8 +48,10 @@ mod answer;
 mod close;
 mod fetch;
 mod filtering;
+mod head;
 mod outbound;
 mod pass;
+mod post;
 mod purge;
 mod upload;
 
@@ -82,9 +85,8 @@ pub struct Exchanger {
 impl Handler for Exchanger {
     type Body = Outgoing<Closing>;
 
-    fn call(&self, received: Received) -> impl Future<Output = Reply> + 'static {
-        let exchanger = self.clone();
-        async move { exchanger.answer(received).await }
+    fn call(&self, received: Received) -> Answer<Self::Body> {
+        self.answer(received)
     }
 }
 
@@ -95,7 +97,8 @@ enum Step {
     Enter(Box<Found>),
     Await(Await),
     Fill(Arc<FillHead>, Waiter, CacheOutcome),
-    Hand(Box<OriginReply>),
+    /// With the reason why it may not be stored.
+    Hand(Box<OriginReply>, &'static str),
     Pass(&'static str),
     Trouble(Error, Option<Box<Record>>),
 }
@@ -127,7 +130,7 @@ struct Await {
 
 /// What the request that started a fetch gets beside the head.
 struct Lead {
-    handed: oneshot::Receiver<Box<OriginReply>>,
+    handed: oneshot::Receiver<fetch::Handed>,
     interim: mpsc::Receiver<(StatusCode, HeaderMap)>,
     /// Which origin was asked, once that is known.
     origin: Rc<OnceCell<Arc<str>>>,
@@ -144,12 +147,16 @@ struct Exchange {
     arrival: Watermark,
     /// Why the origin is asked, once that is known.
     forward: Forward,
+    /// The cause in the words of the verdict, once there was one.
+    cause: &'static str,
     /// Taken when the answer is handed over.
     journal: Option<Box<Journal>>,
 }
 
 impl Exchanger {
-    async fn answer(self, received: Received) -> Reply {
+    /// Begins an exchange. What memory can answer is answered here; only what has to wait becomes
+    /// a future.
+    fn answer(&self, received: Received) -> Answer<Outgoing<Closing>> {
         // Taken before anything else: a purge that was acknowledged before this request arrived
         // is in force for it.
         let arrival = self.shared.cache.watermark();
@@ -157,34 +164,16 @@ impl Exchanger {
         // Copies of texts are made for readers only.
         let is_read = self.shared.telemetry.wants_lines() || world.has_filters;
         let mut journal = close::journal(&received, is_read);
-        let (site, mut admitted) = match Self::admit(&world, received, &mut journal) {
+        let (site, admitted) = match Self::admit(&world, received, &mut journal) {
             Ok(admitted) => admitted,
-            Err(refused) => return answer::refused(&self.shared, journal, &refused),
+            Err(refused) => return Answer::Now(answer::refused(&self.shared, journal, &refused)),
         };
-        let mut context = Context { client: admitted.client, ..Context::default() };
+        let context = Context { client: admitted.client, ..Context::default() };
+        let begun = Begun { exchanger: self.clone(), arrival, world, journal, context };
         if !site.filters.is_empty() {
-            match filtering::request(&site, &mut context, &mut admitted).await {
-                Ok(Action::Continue) => {}
-                Ok(Action::Respond(response)) => {
-                    let is_head = admitted.method == Method::HEAD;
-                    let watched = (site.filters.clone(), context);
-                    return answer::synthetic(&self.shared, journal, response, is_head, watched);
-                }
-                Err(cause) => {
-                    let refused = Refused::of(cause.into(), &admitted);
-                    return answer::refused(&self.shared, journal, &refused);
-                }
-            }
+            return Answer::later(begun.filtered(site, admitted));
         }
-        let plan = Plan::make(site, &admitted);
-        let Self { shared, worker } = self;
-        let (forward, journal) = (Forward::Bypass, Some(journal));
-        let exchange =
-            Exchange { shared, worker, world, admitted, plan, context, arrival, forward, journal };
-        if exchange.admitted.method.as_str() == "PURGE" {
-            return exchange.purge().await;
-        }
-        exchange.run().await
+        begun.exchange(site, admitted).begin()
     }
 
     /// Admission, and the site that answers.
@@ -212,6 +201,53 @@ impl Exchanger {
     }
 }
 
+/// An exchange before there is a plan for it.
+struct Begun {
+    exchanger: Exchanger,
+    arrival: Watermark,
+    world: Arc<World>,
+    journal: Box<Journal>,
+    context: Context,
+}
+
+impl Begun {
+    /// Lets the site's filters see the request first: they may wait for somebody.
+    async fn filtered(mut self, site: Arc<Site>, mut admitted: Admitted) -> Reply {
+        let shared = &self.exchanger.shared;
+        match filtering::request(&site, &mut self.context, &mut admitted).await {
+            Ok(Action::Continue) => {}
+            Ok(Action::Respond(response)) => {
+                let is_head = admitted.method == Method::HEAD;
+                let watched = (site.filters.clone(), self.context);
+                return answer::synthetic(shared, self.journal, response, is_head, watched);
+            }
+            Err(cause) => {
+                let refused = Refused::of(cause.into(), &admitted);
+                return answer::refused(shared, self.journal, &refused);
+            }
+        }
+        self.exchange(site, admitted).begin().response().await
+    }
+
+    fn exchange(self, site: Arc<Site>, admitted: Admitted) -> Exchange {
+        let plan = Plan::make(site, &admitted);
+        let Self { exchanger: Exchanger { shared, worker }, arrival, world, journal, context } =
+            self;
+        Exchange {
+            shared,
+            worker,
+            world,
+            admitted,
+            plan,
+            context,
+            arrival,
+            forward: Forward::Bypass,
+            cause: "",
+            journal: Some(journal),
+        }
+    }
+}
+
 /// A request that is answered before there is a plan for it.
 struct Refused {
     error: Error,
@@ -230,10 +266,29 @@ impl Refused {
 }
 
 impl Exchange {
+    /// The steps that need not wait; [`run`](Self::run) goes on from there.
+    fn begin(mut self) -> Answer<Outgoing<Closing>> {
+        if self.admitted.method.as_str() == "PURGE" {
+            return Answer::later(self.purge());
+        }
+        let step = self.first_step();
+        if !matches!(step, Step::Look) {
+            return Answer::later(self.run(step, 0));
+        }
+        let found = self.lookup();
+        if found.judgement.verdict == Verdict::Fresh
+            && let Some(record) = &found.record
+            && let Some(reply) = self.stored_now(record, &found.judgement, CacheOutcome::Hit)
+        {
+            tracing::trace!(connection = self.admitted.connection.id, step = "stored");
+            return Answer::Now(reply);
+        }
+        let step = self.found(found);
+        Answer::later(self.run(step, 1))
+    }
+
     /// The loop. Each step says what comes next, or answers.
-    async fn run(mut self) -> Reply {
-        let mut step = self.first_step();
-        let mut looks = 0;
+    async fn run(mut self, mut step: Step, mut looks: u32) -> Reply {
         loop {
             tracing::trace!(connection = self.admitted.connection.id, step = step.name());
             step = match step {
@@ -253,7 +308,7 @@ impl Exchange {
                 Step::Fill(head, waiter, outcome) => {
                     return self.filling(&head, waiter, outcome);
                 }
-                Step::Hand(reply) => return self.handed(*reply),
+                Step::Hand(reply, why) => return self.handed(*reply, why),
                 Step::Pass(detail) => match self.pass(detail).await {
                     Ok(reply) => return reply,
                     Err((error, base)) => Step::Trouble(error, base),
@@ -303,29 +358,34 @@ impl Exchange {
     }
 
     fn look(&mut self) -> Step {
-        let mut found = self.shared.cache.lookup(&self.request());
+        let found = self.lookup();
+        self.found(found)
+    }
+
+    fn lookup(&mut self) -> Found {
+        let found = self.shared.cache.lookup(&self.request());
         self.forward = Forward::because(found.judgement.cause).unwrap_or(Forward::Stale);
+        found
+    }
+
+    /// What to do with what the cache holds.
+    fn found(&mut self, mut found: Found) -> Step {
         let judgement = found.judgement;
         let cause = judgement.cause.token();
+        self.cause = cause;
         if let Verdict::Stale { refresh: true } = judgement.verdict
             && found.record.is_some()
         {
             self.refresh(&found);
         }
-        match (judgement.verdict, found.record.take()) {
-            (Verdict::Fresh, Some(record)) => {
-                Step::Stored(Box::new(record), judgement, CacheOutcome::Hit)
+        let way = Way::of(judgement.verdict, found.record.is_some(), &self.plan.facts);
+        match (way, found.record.take()) {
+            (Way::Stored(outcome), Some(record)) => {
+                Step::Stored(Box::new(record), judgement, outcome)
             }
-            (Verdict::Stale { .. }, Some(record)) => {
-                Step::Stored(Box::new(record), judgement, CacheOutcome::Stale)
-            }
-            (Verdict::Unsatisfied, _) => Step::Trouble(Cause::OnlyIfCached.into(), None),
-            (Verdict::Bypass, _) => Step::Pass(cause),
-            // What is asked of the origin for these is for this client alone.
-            _ if self.plan.facts.method != MethodClass::Get || self.plan.facts.no_store => {
-                Step::Pass(cause)
-            }
-            (_, record) => {
+            (Way::Unsatisfied, _) => Step::Trouble(Cause::OnlyIfCached.into(), None),
+            (Way::Pass, _) => Step::Pass(cause),
+            (Way::Fetch | Way::Stored(_), record) => {
                 found.record = record;
                 Step::Enter(Box::new(found))
             }
@@ -399,7 +459,7 @@ impl Exchange {
             }
             HeadOutcome::Released | HeadOutcome::Erred => {
                 match waiting.lead.and_then(|mut lead| lead.handed.try_recv().ok()) {
-                    Some(reply) => self.hand_or_stand_in(reply, waiting.base),
+                    Some(handed) => self.hand_or_stand_in(handed, waiting.base),
                     None if matches!(outcome, HeadOutcome::Erred) => {
                         self.stand_in(waiting.base).unwrap_or(Step::Pass(NOT_SHARED))
                     }
@@ -427,9 +487,10 @@ impl Exchange {
     }
 
     /// The origin answered with an error: a stale response may stand in (RFC 5861 §4).
-    fn hand_or_stand_in(&self, reply: Box<OriginReply>, base: Option<Box<Record>>) -> Step {
+    fn hand_or_stand_in(&self, handed: fetch::Handed, base: Option<Box<Record>>) -> Step {
+        let fetch::Handed { reply, why } = handed;
         let stale = if fetch::is_origin_error(reply.status) { self.stand_in(base) } else { None };
-        stale.unwrap_or(Step::Hand(reply))
+        stale.unwrap_or(Step::Hand(reply, why))
     }
 
     /// What is stored, if it may stand in for an error of the origin.

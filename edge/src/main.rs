@@ -6,10 +6,11 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use selvedge::node::Node;
 use selvedge::telemetry::log;
+use selvedge::upkeep::admin_client::Outcome;
 use selvedge::upkeep::cli::{Command, CommandLine, DemoArgs, Serve};
 use selvedge::upkeep::config::{Flags, Process, load};
 use selvedge::upkeep::demo::Demo;
-use selvedge::upkeep::{purge_command, runtime};
+use selvedge::upkeep::{explain_command, purge_command, runtime};
 
 /// Fewer page faults and less fragmentation than the system's allocator; measured in `benches/`.
 #[global_allocator]
@@ -31,20 +32,24 @@ fn main() -> ExitCode {
             print!("{}", form.text());
             ExitCode::SUCCESS
         }
-        Command::Purge(arguments) => {
-            let runtime = match runtime::control() {
-                Ok(runtime) => runtime,
-                Err(error) => return fail(&error.to_string()),
-            };
-            let outcome = runtime.block_on(purge_command::run(&arguments));
-            if outcome.code == 0 {
-                println!("{}", outcome.message);
-            } else {
-                eprintln!("{}", outcome.message);
-            }
-            ExitCode::from(outcome.code)
-        }
+        Command::Purge(arguments) => ask(purge_command::run(&arguments)),
+        Command::Explain(arguments) => ask(explain_command::run(&arguments)),
     }
+}
+
+/// Runs a command that asks a node.
+fn ask(command: impl Future<Output = Outcome>) -> ExitCode {
+    let runtime = match runtime::control() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error.to_string()),
+    };
+    let outcome = runtime.block_on(command);
+    if outcome.code == 0 {
+        println!("{}", outcome.message);
+    } else {
+        eprintln!("{}", outcome.message);
+    }
+    ExitCode::from(outcome.code)
 }
 
 fn run(serve: Serve) -> ExitCode {

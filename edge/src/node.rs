@@ -23,6 +23,7 @@ use crate::origin::{Connections, Pool};
 use crate::telemetry::Telemetry;
 
 mod build;
+mod explain;
 mod front;
 mod gauges;
 mod reload;

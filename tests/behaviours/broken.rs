@@ -120,3 +120,26 @@ fn more_bytes_than_announced_do_not_become_the_next_answer() {
     assert_eq!(edge.get("/a").text(), "ok");
     assert_eq!(edge.get("/b").text(), "good");
 }
+
+#[test]
+fn r9112_6_3_a_coding_that_does_not_exist_ends_with_the_connection_and_is_not_passed_on() {
+    let origin = Origin::start(|request, to| {
+        if request.target == "/a" {
+            to.raw("HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nTransfer-Encoding: no-such\r\n\r\n");
+            to.raw("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil");
+            to.close();
+        } else {
+            to.cacheable("good");
+        }
+    });
+    let edge = Edge::before(&origin);
+    for hit in [false, true] {
+        let answer = edge.get("/a");
+        assert_eq!(answer.text(), "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil");
+        assert_eq!(
+            (answer.is_hit(), answer.field("transfer-encoding")),
+            (hit, if hit { "" } else { "chunked" })
+        );
+    }
+    assert_eq!(edge.get("/b").text(), "good");
+}

@@ -2,6 +2,7 @@
 
 // The program: how it is started and told what to do.
 mod command_line;
+mod options;
 mod reload;
 
 // A request comes in.
@@ -14,6 +15,7 @@ mod tls;
 
 // What is stored, and who is given it.
 mod freshness;
+mod methods;
 mod ranges;
 mod regressions;
 mod storing;
@@ -40,6 +42,7 @@ mod purges;
 // Operating it.
 mod admin;
 mod disk;
+mod explain;
 mod memory;
 mod restarts;
 mod telemetry;

@@ -90,6 +90,8 @@ pub fn run(arguments: &[&str]) -> (i32, String, String) {
 #[derive(Debug)]
 pub struct Edge {
     child: Child,
+    /// The node itself, when the child only traces it.
+    tracee: Option<u32>,
     /// First plain TCP listener.
     pub address: SocketAddr,
     /// First TLS listener, if there is one.
@@ -165,6 +167,7 @@ impl Edge {
             address: tcp(&ready["listen"]).unwrap_or(nowhere),
             tls: tcp(&ready["tls"]),
             admin: ready["admin"].as_str().and_then(|a| a.parse().ok()).unwrap_or(nowhere),
+            tracee: crate::strace::tracee(child.id()),
             child,
             ready,
             log,
@@ -212,7 +215,7 @@ impl Edge {
 
     /// Process id.
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.tracee.unwrap_or_else(|| self.child.id())
     }
 
     /// Sends a signal by name, for example `HUP`.
@@ -281,6 +284,11 @@ impl Edge {
     }
 
     fn end(&mut self) {
+        // A traced node first: what its tracer holds up must not happen when that is gone.
+        if self.tracee.is_some() {
+            let pid = self.pid().to_string();
+            let _already_gone = Command::new("kill").args(["-KILL", &pid]).status();
+        }
         let _already_gone = self.child.kill();
         let _status = self.child.wait();
     }

@@ -15,6 +15,7 @@ pub mod nginx;
 pub mod origin;
 pub mod parts;
 pub mod scrape;
+pub mod strace;
 pub mod temp;
 pub mod tls;
 

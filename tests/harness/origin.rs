@@ -107,6 +107,7 @@ struct Shared {
     requests: Mutex<Vec<Request>>,
     next: AtomicUsize,
     connections: AtomicUsize,
+    closed: AtomicUsize,
     open: Mutex<Vec<TcpStream>>,
     stopped: AtomicBool,
 }
@@ -141,6 +142,7 @@ impl Origin {
             requests: Mutex::default(),
             next: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
+            closed: AtomicUsize::new(0),
             open: Mutex::default(),
             stopped: AtomicBool::new(false),
         });
@@ -155,7 +157,10 @@ impl Origin {
                     accepting.open.lock().expect("unpoisoned").push(copy);
                 }
                 let shared = Arc::clone(&accepting);
-                thread::spawn(move || shared.serve(stream));
+                thread::spawn(move || {
+                    shared.serve(stream);
+                    shared.closed.fetch_add(1, Ordering::SeqCst);
+                });
             }
         });
         Self { address, shared }
@@ -193,6 +198,11 @@ impl Origin {
     /// How many connections so far.
     pub fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::SeqCst)
+    }
+
+    /// How many of them are closed again.
+    pub fn closed(&self) -> usize {
+        self.shared.closed.load(Ordering::SeqCst)
     }
 
     /// Stops: the port refuses, open connections break.

@@ -2,7 +2,7 @@
 
 use super::{HOT, Pair, cost_us, in_turn};
 use crate::args::Args;
-use crate::load::wrk;
+use crate::load::{Wanted, wrk};
 use crate::report::{Report, Spread};
 use crate::syscalls;
 
@@ -18,12 +18,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Report> {
         args.rounds, args.seconds
     ));
     for (server, path) in [(bare, HOT), (node, "/pass")] {
-        wrk(server.plain, path, CONNECTIONS, 1)?;
+        wrk(server.plain, Wanted::One(path), CONNECTIONS, 1)?;
     }
     let mut rounds = Vec::new();
     for round in 0..args.rounds {
         let one = |server: &crate::process::Server, path| {
-            cost_us(server, || wrk(server.plain, path, CONNECTIONS, args.seconds))
+            cost_us(server, || wrk(server.plain, Wanted::One(path), CONNECTIONS, args.seconds))
         };
         let (bare_us, node_us) = in_turn(round, || one(bare, HOT), || one(node, "/pass"))?;
         eprintln!("round {round}: bare hit {bare_us:.2} us, pass {node_us:.2} us");
@@ -37,7 +37,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Report> {
     let ratio = Spread::of(rounds.iter().map(|(bare, node)| node / bare))?;
     report.row("node pass / bare hyper hit, same round", ratio.show(""));
     let (requests, calls, tool) =
-        syscalls::count(node, || wrk(node.plain, "/pass", CONNECTIONS, args.seconds))?;
+        syscalls::count(node, || wrk(node.plain, Wanted::One("/pass"), CONNECTIONS, args.seconds))?;
     let each = syscalls::each(&calls, requests);
     report.row("node pass, system calls per response", format!("{each:.3}"));
     report

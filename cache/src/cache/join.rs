@@ -10,7 +10,7 @@ use super::{Cache, Entry, Found, Request};
 use crate::Millis;
 use crate::directory::{Record, Varied};
 use crate::fill::collapse::Candidate;
-use crate::fill::{FillHead, FillKey, FillPermit, Join};
+use crate::fill::{FillHead, FillKey, FillPermit, Join, Waiter};
 use crate::invalidate::{PurgeState, Watermark};
 use crate::policy::{self, Cause, Fresh, RequestFacts, Verdict};
 use crate::store::{Part, Presence, StoreKey};
@@ -30,12 +30,10 @@ pub enum Admission {
 impl Cache {
     /// **Fill**: joins a fetch in flight or gets the right to fetch.
     pub fn enter(self: &Arc<Self>, request: &Request<'_>, found: &Found) -> Entry {
-        if let Some(position) = self.hit_for_miss.recall(request.key, self.clock.now()) {
-            let purged = self.live.check(&request.target, &[], position, position);
-            if purged == PurgeState::default() {
-                return Entry::Alone(Cause::HitForMiss);
-            }
-            self.hit_for_miss.forget(request.key);
+        match self.uncacheable(request) {
+            Some(true) => return Entry::Alone(Cause::HitForMiss),
+            Some(false) => self.hit_for_miss.forget(request.key),
+            None => {}
         }
         let key = FillKey { key: *request.key, selected: found.selected };
         match self.fills.join(key, |fill| self.may_join(request, found, fill)) {
@@ -61,6 +59,14 @@ impl Cache {
         }
     }
 
+    /// Whether the URL proved uncacheable lately; `Some(false)` if a purge came since, so that the
+    /// memory of it is worth nothing.
+    pub(super) fn uncacheable(&self, request: &Request<'_>) -> Option<bool> {
+        let position = self.hit_for_miss.recall(request.key, self.clock.now())?;
+        let purged = self.live.check(&request.target, &[], position, position);
+        Some(purged == PurgeState::default())
+    }
+
     /// The right to validate in the background, unless somebody does already.
     pub fn enter_background(
         self: &Arc<Self>,
@@ -72,7 +78,25 @@ impl Cache {
         Some(FillPermit::new(Arc::clone(self), fill, true))
     }
 
-    fn may_join(&self, request: &Request<'_>, found: &Found, fill: &Candidate<'_>) -> bool {
+    /// The right to store a response that is here already: the answer to a POST that stands for
+    /// later GETs (RFC 9110 §9.3.3), sent under `sent`. Nobody is joined, and only readers of the
+    /// body may join.
+    pub fn enter_answered(
+        self: &Arc<Self>,
+        request: &Request<'_>,
+        sent: Watermark,
+    ) -> Option<(FillPermit, Waiter)> {
+        let key = FillKey { key: *request.key, selected: 0 };
+        let Join::Lead(fill, waiter) = self.fills.join(key, |_| false) else { return None };
+        Some((FillPermit::answered(Arc::clone(self), fill, sent), waiter))
+    }
+
+    pub(super) fn may_join(
+        &self,
+        request: &Request<'_>,
+        found: &Found,
+        fill: &Candidate<'_>,
+    ) -> bool {
         if let Some(head) = fill.head {
             return self.shares(request.facts, request, &head.fresh)
                 && self.can_read_along(head, fill)
@@ -151,7 +175,7 @@ impl Cache {
 }
 
 /// Whether a response fits the selecting fields of a request.
-fn fits(request: &Request<'_>, varied: Option<&Varied>) -> bool {
+pub(super) fn fits(request: &Request<'_>, varied: Option<&Varied>) -> bool {
     varied.is_none_or(|varied| {
         variant::selected_hash(request.key, &varied.vary, request.headers) == varied.selected
     })

@@ -47,6 +47,23 @@ pub struct Candidate<'a> {
     pub starts_at: u32,
 }
 
+/// A fill in flight, for people.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct InFlight {
+    /// The request that asks could join it.
+    pub admits: bool,
+    /// The fetch was sent, under this watermark.
+    pub sent: Option<Watermark>,
+    /// Status of the response, once its head arrived.
+    pub status: Option<http::StatusCode>,
+    /// Length that the origin declared, in bytes.
+    pub length: Option<u64>,
+    /// Bytes of the body that arrived.
+    pub received_bytes: u64,
+    /// Requests that wait for it or read from it.
+    pub readers: usize,
+}
+
 /// The right to fetch, or a place in the queue.
 #[derive(Debug)]
 pub enum Join {
@@ -116,6 +133,12 @@ impl Fills {
         listed.push(Arc::clone(&fill));
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         Some(fill)
+    }
+
+    /// What is in flight for a key, and whether `admits` would let a request join it.
+    pub fn listed(&self, key: &CacheKey, admits: impl Fn(&Candidate<'_>) -> bool) -> Vec<InFlight> {
+        let shard = self.shard(key).lock();
+        shard.get(key).into_iter().flatten().map(|fill| fill.in_flight(&admits)).collect()
     }
 
     /// Takes a fill off the list: later requests do not find it.

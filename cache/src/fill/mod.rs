@@ -21,7 +21,7 @@ pub mod progress;
 pub mod writer;
 
 pub use abandon::HitForMiss;
-pub use collapse::{FillKey, Fills, Join};
+pub use collapse::{FillKey, Fills, InFlight, Join};
 pub use progress::{FillHead, FillReader, HeadOutcome, ReadError, Waiter};
 pub use writer::{FillPermit, FillWriter, PublishError};
 

@@ -9,7 +9,7 @@ use http::{HeaderMap, StatusCode};
 use parking_lot::Mutex;
 
 use super::FailureCode;
-use super::collapse::{Candidate, FillKey};
+use super::collapse::{Candidate, FillKey, InFlight};
 use super::machine::{Machine, Read};
 use crate::directory::{Record, Varied};
 use crate::invalidate::Watermark;
@@ -103,6 +103,22 @@ impl Fill {
 
     pub(super) fn admits(&self, admits: &impl Fn(&Candidate<'_>) -> bool) -> bool {
         self.state.lock().admits(&self.key, admits)
+    }
+
+    pub(super) fn in_flight(&self, admits: &impl Fn(&Candidate<'_>) -> bool) -> InFlight {
+        let state = self.state.lock();
+        let head = match &state.outcome {
+            Some(HeadOutcome::Head(head)) => Some(head),
+            _ => None,
+        };
+        InFlight {
+            admits: state.admits(&self.key, admits),
+            sent: state.sent,
+            status: head.map(|head| head.status),
+            length: head.and_then(|head| head.length),
+            received_bytes: state.machine.received(),
+            readers: state.readers(),
+        }
     }
 
     /// `None`: the check does not admit. `Some(None)`: it does, but there is no seat left.

@@ -55,6 +55,12 @@ impl FillPermit {
         Self { inner: Some(Inner { cache, fill }), sent, background }
     }
 
+    /// For a response that is here already, to a request that was sent under `sent`.
+    pub(crate) fn answered(cache: Arc<Cache>, fill: Arc<Fill>, sent: Watermark) -> Self {
+        fill.sent(sent);
+        Self { inner: Some(Inner { cache, fill }), sent, background: false }
+    }
+
     /// Call it right before the first connection attempt: fixes the watermark of the fetch.
     pub fn sending(&mut self) -> Watermark {
         if let Some(inner) = &self.inner {

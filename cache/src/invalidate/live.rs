@@ -14,12 +14,15 @@ use crate::Millis;
 
 const SHARDS: usize = 64;
 
-/// Highest positions that select one scope.
-#[derive(Clone, Copy, Debug, Default)]
-struct Marks {
-    hard: Position,
-    soft: Position,
-    soft_accepted: Millis,
+/// Highest positions that select one scope; 0 where none does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// Of a hard entry.
+    pub hard: Position,
+    /// Of a soft entry.
+    pub soft: Position,
+    /// When that soft entry was accepted.
+    pub soft_accepted: Millis,
 }
 
 /// Which purges select a stored response, if any.
@@ -151,6 +154,11 @@ impl Live {
         moved
     }
 
+    /// The marks of one scope, if any entry selects it: what [`Live::check`] compares.
+    pub fn marks(&self, scope: ScopeHash) -> Option<Marks> {
+        self.shard(scope).read().get(&scope.0).copied()
+    }
+
     /// How many scopes the map holds.
     pub fn scopes(&self) -> usize {
         self.shards.iter().map(|shard| shard.read().len()).sum()
@@ -170,7 +178,7 @@ impl Live {
             return state;
         }
         target.each(tags, |scope| {
-            let Some(marks) = self.shard(scope).read().get(&scope.0).copied() else { return };
+            let Some(marks) = self.marks(scope) else { return };
             if marks.hard > sent {
                 state.hard = state.hard.max(Some(marks.hard));
             }

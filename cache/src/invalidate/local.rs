@@ -24,6 +24,16 @@ pub struct Local {
     slots: Box<[AtomicU64]>,
 }
 
+/// One invalidation among the others of its scope.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LocalMark {
+    /// Its own number.
+    pub at: u64,
+    /// The number of the last one before it; 0 if there was none. (It may be higher than `at` when
+    /// two meet.)
+    pub last: u64,
+}
+
 impl Default for Local {
     fn default() -> Self {
         Self {
@@ -43,9 +53,9 @@ impl Local {
     }
 
     /// Invalidates whatever was fetched for this URL before now.
-    pub fn invalidate(&self, url: ScopeHash) {
-        self.raise(url);
+    pub fn invalidate(&self, url: ScopeHash) -> LocalMark {
         self.urls_total.fetch_add(1, Ordering::Relaxed);
+        self.raise(url)
     }
 
     /// Invalidates whatever of a host carries one of these tags (RFC 9875 §3); `all` invalidates
@@ -53,10 +63,10 @@ impl Local {
     pub fn invalidate_groups(&self, target: &TargetScopes<'_>, tags: &[u64], all: bool) {
         let mut last = 0;
         for tag in tags {
-            last = self.raise(target.group(*tag));
+            last = self.raise(target.group(*tag)).at;
         }
         if all {
-            last = self.raise(target.all_groups());
+            last = self.raise(target.all_groups()).at;
         }
         // The slots first: who sees the mark sees what it stands for.
         self.groups.fetch_max(last, Ordering::AcqRel);
@@ -92,10 +102,10 @@ impl Local {
         (self.urls_total.load(Ordering::Relaxed), self.groups_total.load(Ordering::Relaxed))
     }
 
-    fn raise(&self, scope: ScopeHash) -> u64 {
+    fn raise(&self, scope: ScopeHash) -> LocalMark {
         let at = self.counter.fetch_add(1, Ordering::AcqRel) + 1;
-        self.slot(scope).fetch_max(at, Ordering::AcqRel);
-        at
+        let last = self.slot(scope).fetch_max(at, Ordering::AcqRel);
+        LocalMark { at, last }
     }
 
     fn slot(&self, scope: ScopeHash) -> &AtomicU64 {
@@ -116,10 +126,13 @@ mod tests {
     fn only_what_was_fetched_before_is_invalidated() {
         let local = Local::default();
         let before = local.counter();
-        local.invalidate(target("/a").url());
+        let mark = local.invalidate(target("/a").url());
+        assert_eq!(mark, LocalMark { at: before + 1, last: 0 });
         assert!(local.selects(&target("/a"), &[], false, before));
         assert!(!local.selects(&target("/a"), &[], false, local.counter()));
         assert!(!local.selects(&target("/b"), &[], false, before));
+        let second = local.invalidate(target("/a").url());
+        assert_eq!(second, LocalMark { at: before + 2, last: before + 1 });
     }
 
     #[test]

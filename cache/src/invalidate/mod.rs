@@ -15,10 +15,10 @@ pub mod sample;
 pub mod scope;
 pub mod watermark;
 
-pub use live::{Live, PurgeState};
-pub use local::Local;
+pub use live::{Live, Marks, PurgeState};
+pub use local::{Local, LocalMark};
 pub use sample::{Sample, Selection, Wanted};
-pub use scope::{Scope, ScopeHash, TargetScopes};
+pub use scope::{Probed, Scope, ScopeHash, TargetScopes};
 pub use watermark::{LedgerId, Position, Watermark};
 
 /// How strong an invalidation is.

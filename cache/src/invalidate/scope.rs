@@ -136,6 +136,21 @@ pub struct TargetScopes<'a> {
     pub query: Option<&'a str>,
 }
 
+/// What a probed scope stands for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Probed<'a> {
+    /// All stored responses; for this site alone: the site.
+    Everything,
+    /// The target's host.
+    Host,
+    /// The target itself.
+    Url,
+    /// A path prefix of the target, by whole segments; empty for the whole host.
+    Prefix(&'a str),
+    /// A tag, by the hash that records keep.
+    Tag(u64),
+}
+
 impl TargetScopes<'_> {
     /// The URL's own scope for all sites: also the key of local invalidation.
     pub fn url(&self) -> ScopeHash {
@@ -155,19 +170,29 @@ impl TargetScopes<'_> {
 
     /// Calls `probe` with every scope that selects this target or one of `tags`.
     pub fn each(&self, tags: &[u64], mut probe: impl FnMut(ScopeHash)) {
+        self.each_named(tags, |_, all_sites, own_site| {
+            probe(all_sites);
+            probe(own_site);
+        });
+    }
+
+    /// The same with what each scope stands for: its hash for all sites, and for this site alone.
+    pub fn each_named(
+        &self,
+        tags: &[u64],
+        mut probe: impl FnMut(Probed<'_>, ScopeHash, ScopeHash),
+    ) {
         let site = site_hash(self.site);
-        let mut both = |raw: RawScope| {
-            probe(raw.at(0));
-            probe(raw.at(site));
-        };
-        both(RawScope::whole());
-        both(RawScope::host(self.host));
-        both(RawScope::url(self.host, self.path, self.query));
+        let mut both = |what: Probed<'_>, raw: RawScope| probe(what, raw.at(0), raw.at(site));
+        both(Probed::Everything, RawScope::whole());
+        both(Probed::Host, RawScope::host(self.host));
+        both(Probed::Url, RawScope::url(self.host, self.path, self.query));
         for prefix in prefixes(self.path) {
-            both(RawScope(hash64(3, &[self.host.as_bytes(), prefix.as_bytes()])));
+            let raw = RawScope(hash64(3, &[self.host.as_bytes(), prefix.as_bytes()]));
+            both(Probed::Prefix(prefix), raw);
         }
         for tag in tags {
-            both(RawScope(*tag));
+            both(Probed::Tag(*tag), RawScope(*tag));
         }
     }
 }

@@ -1,8 +1,9 @@
 //! HTTP dates (RFC 9110 §5.6.7) as whole seconds since the Unix epoch.
 //!
-//! All three forms are read, strictly: names in their exact case, a weekday that fits the day,
-//! `GMT`. What is malformed is refused, never guessed; callers then do what the clause of the
-//! field says (`Expires` → already expired, `If-Modified-Since` → ignored, `Date` → absent).
+//! All three forms are read, strictly: a weekday that fits the day, two digits where two belong,
+//! `GMT`. Only the case of names is open (RFC 9111 §4.2: they are matched without regard to it).
+//! What is malformed is refused, never guessed; callers then do what the clause of the field says
+//! (`Expires` → already expired, `If-Modified-Since` → ignored, `Date` → absent).
 //! Years before 1970 and leap seconds are refused as well: nothing useful was dated by them.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -19,8 +20,29 @@ pub fn parse(value: &HeaderValue) -> Option<u64> {
 
 /// Reads a date from text.
 pub fn parse_str(text: &str) -> Option<u64> {
-    let time = httpdate::parse_http_date(text).ok()?;
+    let mut buffer = [0; TEXT_BYTES_MAX];
+    let time = httpdate::parse_http_date(in_usual_case(text, &mut buffer)?).ok()?;
     time.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())
+}
+
+/// The longest date: `Wednesday, 06-Nov-94 08:49:37 GMT`, and room to be refused as too long by
+/// the parser itself.
+const TEXT_BYTES_MAX: usize = 40;
+
+/// Brings names into the case in which the grammar writes them (`Sun`, `Nov`, `GMT`), so that the
+/// strict parser reads them in any (RFC 9111 §4.2). `None` if it is too long for a date.
+fn in_usual_case<'a>(text: &str, buffer: &'a mut [u8; TEXT_BYTES_MAX]) -> Option<&'a str> {
+    let out = buffer.get_mut(..text.len())?;
+    out.copy_from_slice(text.as_bytes());
+    for word in out.split_mut(|byte| !byte.is_ascii_alphabetic()) {
+        if word.eq_ignore_ascii_case(b"GMT") {
+            word.make_ascii_uppercase();
+        } else if let [first, rest @ ..] = word {
+            first.make_ascii_uppercase();
+            rest.make_ascii_lowercase();
+        }
+    }
+    std::str::from_utf8(out).ok()
 }
 
 /// Writes an IMF-fixdate; later years than 9999 are shown as its end.
@@ -89,9 +111,6 @@ mod tests {
             "-1",
             "Thu, 18 Aug 2050 02:01:18 UTC",
             "Thu, 18 Aug 2050 02:01:18 +0000",
-            "Thu, 18 Aug 2050 02:01:18 gMT",
-            "THU, 18 Aug 2050 02:01:18 GMT",
-            "Thu, 18 AUG 2050 02:01:18 GMT",
             "Thu, 18 Aug 50 02:01:18 GMT",
             "Thu 18 Aug 2050 02:01:18 GMT",
             "Thu, 18  Aug  2050 02:01:18 GMT",
@@ -102,8 +121,22 @@ mod tests {
             "Thu, 31 Feb 2050 02:01:18 GMT",
             "Thu, 18 Aug 2050 24:01:18 GMT",
             "Sun, 06 Nov 1994 08:49:37 GMT, Sun, 06 Nov 1994 08:49:37 GMT",
+            "Sun, 06 Nov 1994 08:49:37 G\u{212a}T",
         ] {
             assert_eq!(parse_str(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn s4_2_names_in_dates_are_read_in_any_case() {
+        for text in [
+            "Thu, 18 Aug 2050 02:01:18 gMT",
+            "THU, 18 Aug 2050 02:01:18 GMT",
+            "Thu, 18 AUG 2050 02:01:18 GMT",
+            "tHURSDAY, 18-aug-50 02:01:18 gmt",
+            "thu aUG 18 02:01:18 2050",
+        ] {
+            assert_eq!(parse_str(text), Some(2_544_400_878), "{text}");
         }
     }
 

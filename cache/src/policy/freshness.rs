@@ -16,14 +16,37 @@ use super::{Options, OriginResponse};
 /// Where a lifetime came from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Source {
-    /// The response named it (§4.2.1).
-    Explicit,
+    /// `s-maxage` (§5.2.2.10).
+    SMaxAge,
+    /// `max-age` (§5.2.2.1).
+    MaxAge,
+    /// `Expires` against `Date` (§5.3).
+    Expires,
     /// Guessed from `Last-Modified` (§4.2.2).
     Heuristic,
     /// The site's default.
     Default,
     /// Nothing gives one: stale at once.
     None,
+}
+
+impl Source {
+    /// The response named it (§4.2.1).
+    pub const fn is_explicit(self) -> bool {
+        matches!(self, Self::SMaxAge | Self::MaxAge | Self::Expires)
+    }
+
+    /// The word for people: what was read, or whose decision it was.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SMaxAge => "s-maxage",
+            Self::MaxAge => "max-age",
+            Self::Expires => "expires",
+            Self::Heuristic => "heuristic",
+            Self::Default => "default",
+            Self::None => "none",
+        }
+    }
 }
 
 /// A freshness lifetime.
@@ -42,13 +65,16 @@ pub fn lifetime(
     options: &Options,
 ) -> Lifetime {
     let directives = &effective.directives;
-    if let Some(seconds) = directives.s_maxage_s.or(directives.max_age_s) {
-        return Lifetime { seconds, source: Source::Explicit };
+    if let Some(seconds) = directives.s_maxage_s {
+        return Lifetime { seconds, source: Source::SMaxAge };
+    }
+    if let Some(seconds) = directives.max_age_s {
+        return Lifetime { seconds, source: Source::MaxAge };
     }
     if !effective.targeted
         && let Some(seconds) = expires(response)
     {
-        return Lifetime { seconds, source: Source::Explicit };
+        return Lifetime { seconds, source: Source::Expires };
     }
     if (cacheable_by_default(response.status) || directives.public)
         && let Some(seconds) = heuristic(response, options)
@@ -166,16 +192,16 @@ mod tests {
 
     #[test]
     fn s4_2_1_the_order_of_sources() {
-        use Source::{Explicit, Heuristic, None};
+        use Source::{Expires, Heuristic, MaxAge, None, SMaxAge};
         type Row = (&'static [(&'static str, &'static str)], (u32, Source));
         let table: &[Row] = &[
-            (&[("cache-control", "max-age=1, s-maxage=3600")], (3600, Explicit)),
-            (&[("cache-control", "max-age=9"), ("expires", "@-10")], (9, Explicit)),
-            (&[("cache-control", "max-age=0"), ("expires", "@10")], (0, Explicit)),
-            (&[("cache-control", "s-maxage=x, max-age=9")], (0, Explicit)),
-            (&[("cdn-cache-control", "max-age=5"), ("expires", "@99")], (5, Explicit)),
+            (&[("cache-control", "max-age=1, s-maxage=3600")], (3600, SMaxAge)),
+            (&[("cache-control", "max-age=9"), ("expires", "@-10")], (9, MaxAge)),
+            (&[("cache-control", "max-age=0"), ("expires", "@10")], (0, MaxAge)),
+            (&[("cache-control", "s-maxage=x, max-age=9")], (0, SMaxAge)),
+            (&[("cdn-cache-control", "max-age=5"), ("expires", "@99")], (5, MaxAge)),
             (&[("cdn-cache-control", "public"), ("expires", "@99")], (0, None)),
-            (&[("expires", "@10")], (10, Explicit)),
+            (&[("expires", "@10")], (10, Expires)),
             (&[("last-modified", "@-1000")], (100, Heuristic)),
             (&[], (0, None)),
         ];
@@ -189,7 +215,7 @@ mod tests {
         assert_eq!(life(&[("date", "@-5"), ("expires", "@5")]).0, 10);
         assert_eq!(life(&[("date", "@400"), ("expires", "@300")]).0, 0);
         assert_eq!(life(&[("date", "foo"), ("expires", "@10")]).0, 10);
-        assert_eq!(life(&[("expires", "0")]), (0, Source::Explicit));
+        assert_eq!(life(&[("expires", "0")]), (0, Source::Expires));
         assert_eq!(life(&[("expires", "@10"), ("expires", "@20")]).0, 10);
         assert_eq!(life(&[("expires", "@10"), ("expires", "soon")]).0, 0);
     }

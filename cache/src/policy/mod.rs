@@ -18,6 +18,7 @@ pub mod directive;
 pub mod freshen;
 pub mod freshness;
 pub mod invalidation;
+pub mod outlook;
 pub mod reuse;
 mod second_opinion;
 pub mod storable;
@@ -279,6 +280,21 @@ pub enum Verdict {
     Unsatisfied,
     /// The cache takes no part.
     Bypass,
+}
+
+impl Verdict {
+    /// One word for people.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fresh => "fresh",
+            Self::Stale { refresh: true } => "stale, refreshed in the background",
+            Self::Stale { refresh: false } => "stale",
+            Self::Validate => "validate",
+            Self::Absent => "absent",
+            Self::Unsatisfied => "unsatisfied",
+            Self::Bypass => "bypass",
+        }
+    }
 }
 
 /// Why: one cause, as data. `Cache-Status`, the access log and `explain` print the same words.

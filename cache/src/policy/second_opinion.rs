@@ -86,7 +86,7 @@ pub(super) fn policy(
 /// It knows few statuses. One that it does not know is shown as 200 when freshness is explicit or
 /// `public` speaks, since then the status decides nothing more (RFC 9111 §3).
 fn known_status(status: StatusCode, effective: &Effective, lifetime: Lifetime) -> StatusCode {
-    let decided = lifetime.source == Source::Explicit || effective.directives.public;
+    let decided = lifetime.source.is_explicit() || effective.directives.public;
     if decided && !cacheable_by_default(status) { StatusCode::OK } else { status }
 }
 

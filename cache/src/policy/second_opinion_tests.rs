@@ -110,7 +110,7 @@ fn the_stricter_reading_wins() {
     let headers = headers(&[(CC, "max-age=60")]);
     let response = response(200, &headers);
     let effective = Effective::of(&headers, &Options::default());
-    let lifetime = Lifetime { seconds: 600, source: Source::Explicit };
+    let lifetime = Lifetime { seconds: 600, source: Source::MaxAge };
     let fresh = Fresh {
         received: response.received,
         age_s: 10,

@@ -149,7 +149,7 @@ fn explicit_enough(
     lifetime: Lifetime,
 ) -> Result<(), NotStorable> {
     let d = &effective.directives;
-    let explicit = lifetime.source == Source::Explicit;
+    let explicit = lifetime.source.is_explicit();
     if !explicit && !d.public && !cacheable_by_default(response.status) {
         return Err(NotStorable::NoFreshness);
     }
@@ -197,7 +197,7 @@ fn record(
         (freshness::has_last_modified(response.headers), flag::LAST_MODIFIED),
         (shared_authorized(effective), flag::SHARED_AUTHORIZED),
         (d.immutable, flag::IMMUTABLE),
-        (lifetime.source == Source::Explicit, flag::EXPLICIT),
+        (lifetime.source.is_explicit(), flag::EXPLICIT),
     ];
     Fresh {
         received: response.received,

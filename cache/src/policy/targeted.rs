@@ -20,15 +20,24 @@ pub struct Effective {
     pub directives: Directives,
     /// A targeted field spoke: `Expires` must not be looked at (RFC 9213 §2.2).
     pub targeted: bool,
+    /// Name of the field that spoke: a targeted one, or `cache-control`.
+    pub field: HeaderName,
 }
 
 impl Effective {
     /// Finds the field that speaks to us.
     pub fn of(headers: &HeaderMap, options: &Options) -> Self {
-        let spoken = options.targeted_fields.iter().find_map(|name| read(headers, name, options));
+        let spoken = options
+            .targeted_fields
+            .iter()
+            .find_map(|name| Some((read(headers, name, options)?, name.clone())));
         match spoken {
-            Some(directives) => Self { directives, targeted: true },
-            None => Self { directives: Directives::of(headers), targeted: false },
+            Some((directives, field)) => Self { directives, targeted: true, field },
+            None => Self {
+                directives: Directives::of(headers),
+                targeted: false,
+                field: http::header::CACHE_CONTROL,
+            },
         }
     }
 }
@@ -46,6 +55,9 @@ fn read(headers: &HeaderMap, name: &HeaderName, options: &Options) -> Option<Dir
 
 // === RFC 9213 ===
 
+/// The directives whose argument is a number of seconds.
+const LIFETIMES: [&str; 4] = ["max-age", "s-maxage", "stale-while-revalidate", "stale-if-error"];
+
 fn dictionary(headers: &HeaderMap, name: &HeaderName) -> Option<Directives> {
     let joined = joined(headers, name);
     let dictionary: Dictionary = Parser::new(&joined).parse().ok()?;
@@ -54,8 +66,13 @@ fn dictionary(headers: &HeaderMap, name: &HeaderName) -> Option<Directives> {
     }
     let mut directives = Directives::default();
     for (key, entry) in &dictionary {
-        let argument = Argument::of(entry);
-        let value = argument.value();
+        let value = match Argument::of(entry) {
+            // A lifetime is an Integer; a String of digits is none (§2.1), as it would be in
+            // Cache-Control.
+            Argument::Names(_) if LIFETIMES.contains(&key.as_str()) => Argument::Other,
+            argument => argument,
+        };
+        let value = value.value();
         directives.add(&Member { name: key.as_str().as_bytes(), value, rest: b"" });
     }
     Some(directives)
@@ -212,6 +229,8 @@ mod tests {
         assert_eq!(got("max-age=-1").max_age_s, Some(0));
         assert_eq!(got("max-age=1.5").max_age_s, Some(0));
         assert_eq!(got("max-age").max_age_s, Some(0));
+        assert_eq!(got(r#"max-age="60""#).max_age_s, Some(0));
+        assert_eq!(got(r#"stale-if-error="60""#).sie_s.unwrap_or(0), 0);
         assert_eq!(got("max-age=99999999999").max_age_s, Some(u32::MAX));
         assert!(got("private").private);
         let listed = got(r#"private=("a" b), max-age=9"#);

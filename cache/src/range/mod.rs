@@ -1,7 +1,8 @@
 //! Byte ranges as pure functions (RFC 9110 §14).
 //!
 //! [`request`] parses `Range` and resolves it against a length; [`if_range`] decides whether a
-//! range may be used at all; [`content_range`] writes and reads `Content-Range`. A `Range` that
+//! range may be used at all; [`content_range`] writes and reads `Content-Range`; [`missing`] asks an
+//! origin for bytes that are lacking and says whether its answer may be spliced. A `Range` that
 //! cannot be read is ignored, as §14.2 allows, and so is one that asks for more than the whole:
 //! a range request never costs more than a plain one.
 
@@ -9,10 +10,12 @@ use smallvec::SmallVec;
 
 pub mod content_range;
 pub mod if_range;
+pub mod missing;
 pub mod request;
 
 pub use content_range::ContentRange;
 pub use if_range::if_range_holds;
+pub use missing::{Missing, Representation, Splice, Unfit};
 pub use request::{RangeSet, RangeSpec, Resolved, parse};
 
 /// Ranges of one representation, apart from each other.

@@ -106,6 +106,10 @@ impl<S: Store> Store for Faulty<S> {
         })
     }
 
+    fn read(&self, key: StoreKey) -> BoxFuture<'_, Option<Bytes>> {
+        self.inner.read(key)
+    }
+
     fn put(&self, key: StoreKey, value: Bytes) {
         let call = self.puts.fetch_add(1, Ordering::SeqCst) + 1;
         let lost = self.any(|fault| match fault {

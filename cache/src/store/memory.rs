@@ -56,11 +56,14 @@ impl MemoryTier {
     /// A tier of the size that `budget` gives to `class` ([`Class::Heads`] or [`Class::Bodies`]).
     pub fn new(class: Class, budget: &Budget, on_evicted: Option<OnEvicted>) -> Self {
         let bytes_max = budget.limit_bytes(class);
-        let shards = (bytes_max / SHARD_BYTES_MIN).clamp(1, SHARDS_MAX);
-        let weight_max = match class {
-            Class::Heads => HEAD_BYTES_MAX.min(bytes_max / shards / SHARD_PART),
-            _ => bytes_max / shards / SHARD_PART,
+        // What it is never denied decides what it can take at all.
+        let (heads_bytes, bodies_bytes) = budget.shares().guaranteed();
+        let (least_bytes, heaviest) = match class {
+            Class::Heads => (heads_bytes, HEAD_BYTES_MAX),
+            _ => (bodies_bytes, usize::MAX),
         };
+        let shards = (least_bytes / SHARD_BYTES_MIN).clamp(1, SHARDS_MAX);
+        let weight_max = heaviest.min(least_bytes / shards / SHARD_PART);
         let counts = Arc::new(Counts {
             bytes: AtomicUsize::new(0),
             evictions: AtomicU64::new(0),
@@ -107,6 +110,21 @@ impl MemoryTier {
         if self.cache.remove(&Slot::from(key)).is_some() {
             self.report();
         }
+    }
+
+    /// Bytes held.
+    pub fn used_bytes(&self) -> usize {
+        self.counts.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Makes it hold at most `bytes`; what is over is evicted. Takes a while: not for a data thread.
+    pub fn resize(&self, bytes: usize) {
+        if let Err(error) = self.cache.resize(bytes.max(1)) {
+            tracing::warn!(class = self.class.name(), %error, "memory tier keeps its size");
+            return;
+        }
+        self.budget.set_limit(self.class, bytes);
+        self.report();
     }
 
     /// Bytes held (values and what the engine keeps around them), values, evictions.

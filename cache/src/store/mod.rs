@@ -21,6 +21,7 @@ mod frame;
 mod keeper;
 mod layout;
 mod pulse;
+mod room;
 mod slot;
 mod writer;
 
@@ -97,6 +98,19 @@ pub struct TierStats {
     pub errors: [u64; ErrorKind::ALL.len()],
 }
 
+impl TierStats {
+    /// The sum of both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            bytes: self.bytes + other.bytes,
+            entries: self.entries + other.entries,
+            evictions: self.evictions + other.evictions,
+            errors: std::array::from_fn(|kind| self.errors[kind] + other.errors[kind]),
+        }
+    }
+}
+
 /// Kinds of trouble a tier counts: the `kind` label of `selvedge_store_errors_total`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ErrorKind {
@@ -150,6 +164,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// The value from any tier. `None` is a miss, whatever the reason; reasons are counted.
     fn get(&self, key: StoreKey) -> BoxFuture<'_, Option<(Bytes, Tier)>>;
+
+    /// The value from any tier, left where it lies: what is on disk does not move to memory.
+    fn read(&self, key: StoreKey) -> BoxFuture<'_, Option<Bytes>>;
 
     /// Keeps a value: in memory at once, on disk behind (a copy that cannot be queued is counted
     /// and left out). `value` must own exactly its bytes: callers copy out of big buffers first.

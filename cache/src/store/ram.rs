@@ -30,6 +30,10 @@ impl Store for RamStore {
         Box::pin(ready(self.peek(key).map(|value| (value, Tier::Memory))))
     }
 
+    fn read(&self, key: StoreKey) -> BoxFuture<'_, Option<Bytes>> {
+        Box::pin(ready(self.peek(key)))
+    }
+
     fn put(&self, key: StoreKey, value: Bytes) {
         self.0.lock().insert(key, value);
     }

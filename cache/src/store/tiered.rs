@@ -19,8 +19,9 @@ use tokio::task::JoinHandle;
 use super::disk::Disk;
 use super::keeper::Care;
 use super::memory::{MemoryTier, OnEvicted};
+use super::room::Room;
 use super::{BoxFuture, Health, Part, Presence, Store, StoreKey, Tier, TierStats, layout};
-use crate::budget::{Budget, Class};
+use crate::budget::Budget;
 
 pub use super::layout::{DiskConfig, OpenError, free_bytes};
 
@@ -41,8 +42,7 @@ pub struct TieredConfig {
 /// Memory and, perhaps, disk.
 #[derive(Debug)]
 pub struct Tiered {
-    heads: MemoryTier,
-    bodies: MemoryTier,
+    memory: Arc<Room>,
     disk: Option<Pair>,
 }
 
@@ -68,11 +68,7 @@ impl Tiered {
             None => None,
             Some(disk) => Some(open_pair(disk, &budget, care, &disk_runtime).await?),
         };
-        Ok(Self {
-            heads: MemoryTier::new(Class::Heads, &budget, on_evicted),
-            bodies: MemoryTier::new(Class::Bodies, &budget, None),
-            disk,
-        })
+        Ok(Self { memory: Room::new(&budget, on_evicted), disk })
     }
 
     /// Writes what waits, closes the disk tier and unlocks its directory; then the store serves
@@ -106,10 +102,7 @@ impl Tiered {
     }
 
     fn memory(&self, key: StoreKey) -> &MemoryTier {
-        match key.part {
-            Part::Head => &self.heads,
-            Part::Chunk(_) => &self.bodies,
-        }
+        self.memory.tier(key)
     }
 
     fn disk(&self, key: StoreKey) -> Option<&Disk> {
@@ -133,16 +126,26 @@ impl Store for Tiered {
         let Some(disk) = self.disk(key) else { return Box::pin(ready(None)) };
         Box::pin(async move {
             let value = disk.get(key).await?;
-            self.memory(key).put(key, value.clone());
+            self.memory.put(key, value.clone());
             Some((value, Tier::Disk))
         })
+    }
+
+    fn read(&self, key: StoreKey) -> BoxFuture<'_, Option<Bytes>> {
+        if let Some(value) = self.peek(key) {
+            return Box::pin(ready(Some(value)));
+        }
+        match self.disk(key) {
+            Some(disk) => Box::pin(disk.get(key)),
+            None => Box::pin(ready(None)),
+        }
     }
 
     fn put(&self, key: StoreKey, value: Bytes) {
         if let Some(disk) = self.disk(key) {
             disk.put(key, value.clone());
         }
-        self.memory(key).put(key, value);
+        self.memory.put(key, value);
     }
 
     fn room(&self, bytes: usize) -> BoxFuture<'_, ()> {
@@ -179,10 +182,10 @@ impl Store for Tiered {
 
     fn stats(&self, tier: Tier) -> Option<TierStats> {
         Some(match tier {
-            Tier::Memory => sum(self.heads.stats(), self.bodies.stats()),
+            Tier::Memory => self.memory.stats(),
             Tier::Disk => {
                 let disk = self.disk.as_ref()?;
-                sum(disk.heads.stats(), disk.bodies.stats())
+                disk.heads.stats().and(disk.bodies.stats())
             }
         })
     }
@@ -225,15 +228,6 @@ async fn open_pair(
     let opened = Disk::open(bodies, budget, care, lock, runtime).await;
     let (bodies, bodies_task) = opened.inspect_err(|_| heads.stop())?;
     Ok(Pair { heads, bodies, tasks: Mutex::new(vec![heads_task, bodies_task]) })
-}
-
-fn sum(a: TierStats, b: TierStats) -> TierStats {
-    TierStats {
-        bytes: a.bytes + b.bytes,
-        entries: a.entries + b.entries,
-        evictions: a.evictions + b.evictions,
-        errors: std::array::from_fn(|kind| a.errors[kind] + b.errors[kind]),
-    }
 }
 
 #[cfg(test)]

@@ -44,12 +44,46 @@ pub struct Received {
 }
 
 /// What turns a request into a response: the exchange. Runs on the core that accepted.
-pub trait Handler: Clone + 'static {
+pub trait Handler: Clone + Unpin + 'static {
     /// The response body.
     type Body: OutgoingBody;
 
-    /// Answers one request. Never fails: failures are answers too.
-    fn call(&self, received: Received) -> impl Future<Output = Response<Self::Body>> + 'static;
+    /// Begins one request, and answers it if nothing has to be waited for. Never fails: failures
+    /// are answers too.
+    fn call(&self, received: Received) -> Answer<Self::Body>;
+}
+
+/// What a handler gives for a request. Most answers come from memory: those need no future, and no
+/// place to keep one.
+pub enum Answer<B> {
+    /// The response.
+    Now(Response<B>),
+    /// Something has to be waited for; dropping it gives the request up.
+    Later(Pin<Box<dyn Future<Output = Response<B>>>>),
+}
+
+impl<B> Answer<B> {
+    /// An answer that has to be waited for.
+    pub fn later(answer: impl Future<Output = Response<B>> + 'static) -> Self {
+        Self::Later(Box::pin(answer))
+    }
+
+    /// The response, when it is there.
+    pub async fn response(self) -> Response<B> {
+        match self {
+            Self::Now(response) => response,
+            Self::Later(answer) => answer.await,
+        }
+    }
+}
+
+impl<B> std::fmt::Debug for Answer<B> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Now(_) => "Now",
+            Self::Later(_) => "Later",
+        })
+    }
 }
 
 /// A response body as codecs drive it. An error means: what was sent is not complete, and the

@@ -6,9 +6,9 @@
 //!
 //! Knows the message and the peer. Knows nothing of sites, rules, cache or origins.
 
+use std::cell::RefCell;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
 
 use http::header::{self, HeaderMap};
 use http::request::Parts;
@@ -80,8 +80,6 @@ pub struct Admitted {
     /// Whether the request carried any forwarding field, believed or not: such a request never
     /// counts as local.
     pub was_forwarded: bool,
-    /// When it was admitted.
-    pub arrived: Instant,
     /// The change of protocol that was asked for.
     pub upgrade: Option<Upgrade>,
     /// The client can take trailers.
@@ -194,7 +192,6 @@ pub fn admit(received: Received, config: &Config) -> Result<Admitted, Box<Reject
                 client: checked.client,
                 forwarded: checked.forwarded,
                 was_forwarded: checked.findings.was_forwarded,
-                arrived: Instant::now(),
                 upgrade: checked.findings.upgrade,
                 takes_trailers: checked.findings.takes_trailers,
                 host: checked.host,
@@ -233,7 +230,7 @@ fn examine(head: &mut Parts, connection: &Connection, config: &Config) -> Result
 
 /// The host: the target's authority if it has one, else `Host`. On H2 both must agree when both
 /// are there (RFC 9113 §8.3.1); on H1 the authority wins (RFC 9112 §3.2.2).
-fn host_of(head: &Parts, scheme: &str) -> Result<Authority, Cause> {
+fn host_of(head: &Parts, scheme: &'static str) -> Result<Authority, Cause> {
     let mut fields = head.headers.get_all(header::HOST).iter();
     let field = fields.next();
     if fields.next().is_some() {
@@ -250,9 +247,28 @@ fn host_of(head: &Parts, scheme: &str) -> Result<Authority, Cause> {
             }
             Ok(host)
         }
-        (None, Some(field)) => HostPort::normalise_bytes(field.as_bytes(), scheme),
+        (None, Some(field)) => same_host(field.as_bytes(), scheme),
         (None, None) => Err(Cause::Host),
     }
+}
+
+/// The host of a `Host` field. Most requests of a thread name the host that the one before named,
+/// in its one form: the last is kept, and shared.
+fn same_host(field: &[u8], scheme: &'static str) -> Result<Authority, Cause> {
+    thread_local! {
+        static LAST: RefCell<Option<(Authority, &'static str)>> = const { RefCell::new(None) };
+    }
+    LAST.with_borrow_mut(|last| {
+        if let Some((host, of)) = last
+            && host.as_str().as_bytes() == field
+            && *of == scheme
+        {
+            return Ok(host.clone());
+        }
+        let host = HostPort::normalise_bytes(field, scheme)?;
+        *last = Some((host.clone(), scheme));
+        Ok(host)
+    })
 }
 
 /// Path and query: `/…`, or `*` for `OPTIONS` (RFC 9112 §3.2.4).

@@ -41,6 +41,13 @@ pub struct Site {
     pub filters: Filters,
 }
 
+impl Site {
+    /// A stated lifetime within the site's bounds, in seconds.
+    pub fn bounded_s(&self, lifetime_s: u32) -> u32 {
+        lifetime_s.max(self.ttl_min_s.unwrap_or(0)).min(self.ttl_max_s.unwrap_or(u32::MAX))
+    }
+}
+
 /// All sites, by host.
 #[derive(Clone, Debug, Default)]
 pub struct Sites {

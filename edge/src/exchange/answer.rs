@@ -5,10 +5,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use selvedge_cache::cache::Loaded;
 use selvedge_cache::directory::Record;
 use selvedge_cache::fill::{FillHead, Waiter};
+use selvedge_cache::head::StoredHead;
 use selvedge_cache::policy::validation::Stored;
-use selvedge_cache::policy::{Judgement, Verdict, flag};
+use selvedge_cache::policy::{self, Judgement, Verdict, flag};
 use selvedge_cache::reader::StoredReader;
 
 use super::{Closing, Exchange, Refused, Reply, outbound};
@@ -32,39 +34,77 @@ impl Exchange {
         outcome: CacheOutcome,
     ) -> Option<Reply> {
         let loaded = self.shared.cache.load(record).await?;
-        let provenance = self.provenance(judgement, outcome);
-        let mut headers = loaded.head.headers;
-        let status = loaded.head.status;
+        let mut found = self.take(record, loaded);
+        // A head that was sent cannot be taken back: the first bytes must be in hand.
+        if let Some((_, _, body)) = &mut found
+            && !body.primed().await
+        {
+            found = None;
+        }
+        if found.is_none() {
+            self.shared.cache.forget(record);
+        }
+        Some(self.from_store(record, judgement, outcome, found?))
+    }
+
+    /// [`stored`](Self::stored) without waiting: `None` unless all of it is in memory, head and
+    /// content in one.
+    pub(super) fn stored_now(
+        &mut self,
+        record: &Record,
+        judgement: &Judgement,
+        outcome: CacheOutcome,
+    ) -> Option<Reply> {
+        if !record.inline {
+            return None;
+        }
+        let loaded = self.shared.cache.load_now(record)?;
+        let found = self.take(record, loaded)?;
+        Some(self.from_store(record, judgement, outcome, found))
+    }
+
+    /// What the request gets of a stored response; `None` if its bytes are not all there.
+    fn take(&self, record: &Record, loaded: Loaded) -> Option<(StoredHead, Shape, Body)> {
+        let Loaded { head, inline, .. } = loaded;
         let shape = shape(
             &self.admitted.method,
             &self.admitted.headers,
-            &Stored { status, headers: &headers, received: record.fresh.received },
+            &Stored {
+                status: head.status,
+                headers: &head.headers,
+                received: record.fresh.received,
+            },
             Some(record.length),
         );
         let body = if self.admitted.method == Method::HEAD {
             Body::Empty
         } else {
-            let mut body = self.stored_body(record, &loaded.inline, &shape);
-            // A head that was sent cannot be taken back: the first bytes must be in hand.
-            if let Some(found) = &mut body
-                && !found.primed().await
-            {
-                body = None;
-            }
-            let Some(body) = body else {
-                self.shared.cache.forget(record);
-                return None;
-            };
-            body
+            self.stored_body(record, &inline, &shape)?
         };
+        Some((head, shape, body))
+    }
+
+    /// The answer, with what a stored response gets on its way out.
+    fn from_store(
+        &mut self,
+        record: &Record,
+        judgement: &Judgement,
+        outcome: CacheOutcome,
+        (head, shape, body): (StoredHead, Shape, Body),
+    ) -> Reply {
+        let StoredHead { status, mut headers } = head;
         if record.fresh.has(flag::EDGE_FIELDS) {
             fields::remove_edge_fields(&mut headers);
         }
         fields::set_age(&mut headers, judgement.age_s.unwrap_or(0));
-        add_cache_status(&mut headers, &provenance);
+        add_cache_status(&mut headers, &self.provenance(judgement, outcome));
         self.journal().cache = outcome;
-        self.journal().detail = judgement.cause.token();
-        Some(self.shaped(shape, status, headers, body, Some(record.length)))
+        self.journal().detail = match outcome {
+            // Why the origin was asked; that its answer is fresh needs no word.
+            CacheOutcome::Revalidated | CacheOutcome::Collapsed => self.cause,
+            _ => judgement.cause.token(),
+        };
+        self.shaped(shape, status, headers, body, Some(record.length))
     }
 
     /// The bytes of a stored response that the shape needs; `None` if they are not all there.
@@ -94,7 +134,7 @@ impl Exchange {
 
     /// Answers while the body arrives.
     pub(super) fn filling(
-        mut self,
+        &mut self,
         head: &FillHead,
         waiter: Waiter,
         outcome: CacheOutcome,
@@ -102,25 +142,15 @@ impl Exchange {
         self.name_for_log();
         let now = self.shared.cache.clock.now();
         let mut headers = head.headers.clone();
-        if outcome == CacheOutcome::Miss {
+        if outcome != CacheOutcome::Collapsed {
             headers.extend(head.omitted.clone());
         }
-        let collapsed = outcome == CacheOutcome::Collapsed;
-        let provenance = Provenance {
-            forward: Some(self.forward),
-            forward_status: (self.forward == Forward::Stale).then_some(head.status),
-            ttl_s: Some(head.fresh.ttl_at(now)),
-            stored: true,
-            collapsed,
-            ..Provenance::default()
-        };
         if head.fresh.has(flag::EDGE_FIELDS) {
             fields::remove_edge_fields(&mut headers);
         }
         if head.fresh.age_at(now) > 0 {
             fields::set_age(&mut headers, head.fresh.age_at(now));
         }
-        add_cache_status(&mut headers, &provenance);
         let (method, asked) = (&self.admitted.method, &self.admitted.headers);
         let stored =
             Stored { status: head.status, headers: &headers, received: head.fresh.received };
@@ -129,6 +159,17 @@ impl Exchange {
             Shape::Parts(_) => Shape::Full,
             shape => shape,
         };
+        let tells = self.forward == Forward::Stale || shape != Shape::Full;
+        let provenance = Provenance {
+            forward: Some(self.forward),
+            forward_status: tells.then_some(head.status),
+            ttl_s: Some(head.fresh.ttl_at(now)),
+            stored: true,
+            collapsed: outcome == CacheOutcome::Collapsed,
+            detail: self.forward_detail(),
+            ..Provenance::default()
+        };
+        add_cache_status(&mut headers, &provenance);
         let (from, to) = match shape {
             Shape::Partial(range) => (range.first, Some(range.last + 1)),
             _ => (0, head.length),
@@ -137,6 +178,7 @@ impl Exchange {
         let reader = waiter.read(store, head.object, from, to);
         let body = Body::Filling(reader, to.map(|to| to - from));
         self.journal().cache = outcome;
+        self.journal().detail = self.cause;
         self.shaped(shape, head.status, headers, body, head.length)
     }
 
@@ -183,6 +225,11 @@ impl Exchange {
         add_cache_status(headers, provenance);
     }
 
+    /// The cause of a fetch for `Cache-Status`; `uri-miss` says already that nothing was stored.
+    fn forward_detail(&self) -> &'static str {
+        if self.cause == policy::Cause::NothingStored.token() { "" } else { self.cause }
+    }
+
     /// How a stored response came to be the answer.
     fn provenance(&self, judgement: &Judgement, outcome: CacheOutcome) -> Provenance<'static> {
         let detail = match judgement.verdict {
@@ -192,11 +239,17 @@ impl Exchange {
         let ttl_s = judgement.ttl_s;
         match outcome {
             CacheOutcome::Revalidated | CacheOutcome::Collapsed => Provenance {
-                forward: Some(Forward::Stale),
-                forward_status: Some(StatusCode::NOT_MODIFIED),
+                forward: Some(self.forward),
+                // A HEAD is never sent with the conditions of the cache.
+                forward_status: Some(if self.admitted.method == Method::HEAD {
+                    StatusCode::OK
+                } else {
+                    StatusCode::NOT_MODIFIED
+                }),
                 ttl_s,
                 stored: true,
                 collapsed: outcome == CacheOutcome::Collapsed,
+                detail: self.forward_detail(),
                 ..Provenance::default()
             },
             _ => Provenance { ttl_s, detail, ..Provenance::default() },

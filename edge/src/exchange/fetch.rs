@@ -11,7 +11,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use selvedge_cache::Millis;
 use selvedge_cache::cache::{Loaded, Request};
 use selvedge_cache::directory::Record;
 use selvedge_cache::fill::{FailureCode, FillPermit};
@@ -22,6 +21,7 @@ use selvedge_cache::policy::validation::{Conditional, ValidationReply, read_repl
 use selvedge_cache::policy::{NotStorable, OriginResponse, Storable, flag};
 use tokio::sync::{mpsc, oneshot};
 
+use super::post::{Times, as_get};
 use super::{Exchange, outbound};
 use crate::decide::Plan;
 use crate::filter::{Context, ResponseHead};
@@ -30,7 +30,19 @@ use crate::origin::{self, OriginReply, Outbound, OutboundRequest};
 use crate::respond::fields;
 
 /// The answer that may not be stored, for the client that started the fetch.
-pub(super) type Hand = oneshot::Sender<Box<OriginReply>>;
+pub(super) type Hand = oneshot::Sender<Handed>;
+
+/// An answer that was not stored.
+pub(super) struct Handed {
+    pub(super) reply: Box<OriginReply>,
+    /// Why not: a word for `Cache-Status` and the log.
+    pub(super) why: &'static str,
+}
+
+/// Why an answer is not stored that the policy says nothing about: an error in place of a
+/// validation, or no memory for another fill.
+const ORIGIN_ERROR: &str = "ORIGIN-ERROR";
+const NO_ROOM: &str = "NO-ROOM";
 
 /// Everything a fetch needs once its client may be gone.
 pub(super) struct Job {
@@ -83,6 +95,17 @@ impl Job {
             base,
             leader,
         }
+    }
+
+    /// For a response that came by another way than this fetch, and is kept for later GETs.
+    pub(super) fn for_get(mut self) -> Self {
+        self.plan.facts = as_get(self.plan.facts);
+        self
+    }
+
+    /// Stores a response that is here already, and settles the permit.
+    pub(super) async fn keep(mut self, permit: FillPermit, reply: OriginReply, times: Times) {
+        self.fill(permit, reply, times).await;
     }
 
     /// Fetches and settles the permit, whatever happens.
@@ -139,12 +162,11 @@ impl Job {
                 return None;
             }
         };
-        let received = self.shared.cache.clock.now();
+        let times = Times { requested, received: self.shared.cache.clock.now() };
         self.tell_origin(Some(&reply.origin));
         self.filter(&mut reply);
         match (read_reply(reply.status, &reply.headers, &conditional, &offered), &base) {
             (ValidationReply::NotModified { .. }, Some((record, loaded))) => {
-                let times = (requested, received);
                 match self.freshen(record, loaded, &reply.headers, times, sent) {
                     Some(fresh) => permit.validated(fresh),
                     // A hard purge took the base meanwhile, or it may not be stored any more.
@@ -153,21 +175,16 @@ impl Job {
             }
             (ValidationReply::Contradiction, _) if !conditional.is_empty() => return Some(permit),
             (ValidationReply::ServerError, Some(_)) => {
-                self.hand(reply);
+                self.hand(reply, ORIGIN_ERROR);
                 permit.erred(true);
             }
-            _ => self.fill(permit, reply, requested, received).await,
+            _ => self.fill(permit, reply, times).await,
         }
         None
     }
 
-    async fn fill(
-        &mut self,
-        permit: FillPermit,
-        reply: OriginReply,
-        requested: Millis,
-        received: Millis,
-    ) {
+    async fn fill(&mut self, permit: FillPermit, reply: OriginReply, times: Times) {
+        let Times { requested, received } = times;
         let response =
             OriginResponse { status: reply.status, headers: &reply.headers, requested, received };
         let storable = storable(&self.plan.facts, &response, &self.plan.site.cache);
@@ -176,7 +193,7 @@ impl Job {
             Err(reason) => {
                 tracing::debug!(reason = reason.token(), "not storable");
                 let erred = is_origin_error(reply.status);
-                self.hand(reply);
+                self.hand(reply, reason.token());
                 if erred {
                     permit.erred(false);
                 } else if remembers(reason) {
@@ -203,19 +220,20 @@ impl Job {
             Err(permit) => {
                 // No memory for another fill: this client gets the answer, the others go alone.
                 let reply = OriginReply { status, headers, body, ..reply };
-                self.hand(reply);
+                self.hand(reply, NO_ROOM);
                 drop(permit);
             }
         }
     }
 
-    /// The stored response with the fields of a 304 taken over (RFC 9111 §3.2, §4.3.4).
-    fn freshen(
+    /// The stored response with the fields of a 304, or of a 200 to HEAD, taken over
+    /// (RFC 9111 §3.2, §4.3.4, §4.3.5).
+    pub(super) fn freshen(
         &self,
         record: &Record,
         loaded: &Loaded,
         confirmed: &HeaderMap,
-        (requested, received): (Millis, Millis),
+        Times { requested, received }: Times,
         sent: selvedge_cache::invalidate::Watermark,
     ) -> Option<Record> {
         let base = Base {
@@ -224,16 +242,17 @@ impl Job {
             tags: &record.tags,
             tags_overflow: record.tags_overflow,
         };
-        let update = OriginResponse {
-            status: StatusCode::NOT_MODIFIED,
-            headers: confirmed,
-            requested,
-            received,
-        };
+        let update =
+            OriginResponse { status: loaded.head.status, headers: confirmed, requested, received };
         let freshened = freshen(&self.plan.facts, &base, &update, &self.plan.site.cache);
-        let Ok(storable) = freshened.storable.and_then(selectable) else {
-            self.shared.cache.forget(record);
-            return None;
+        let storable = match freshened.storable.and_then(selectable) {
+            Ok(storable) => storable,
+            Err(reason) => {
+                if remembers(reason) {
+                    self.shared.cache.forget(record);
+                }
+                return None;
+            }
         };
         let storable = self.bounded(storable, &freshened.headers);
         let headers = self.stored_fields(&freshened.headers, &storable.omitted_fields, received);
@@ -251,9 +270,7 @@ impl Job {
             fresh.flags |= flag::EDGE_FIELDS;
         }
         if fresh.has(flag::EXPLICIT) {
-            let site = &self.plan.site;
-            fresh.lifetime_s = fresh.lifetime_s.max(site.ttl_min_s.unwrap_or(0));
-            fresh.lifetime_s = fresh.lifetime_s.min(site.ttl_max_s.unwrap_or(u32::MAX));
+            fresh.lifetime_s = self.plan.site.bounded_s(fresh.lifetime_s);
         }
         storable
     }
@@ -263,7 +280,7 @@ impl Job {
         &self,
         headers: &HeaderMap,
         omitted: &[http::HeaderName],
-        received: Millis,
+        received: selvedge_cache::Millis,
     ) -> HeaderMap {
         let mut stored = headers.clone();
         for name in omitted {
@@ -302,10 +319,10 @@ impl Job {
     }
 
     /// Gives the answer to the client that started the fetch, if it is still there.
-    fn hand(&mut self, reply: OriginReply) {
+    fn hand(&mut self, reply: OriginReply, why: &'static str) {
         if let Some(leader) = self.leader.take() {
             // A client that left does not want it.
-            let _gone = leader.hand.send(Box::new(reply));
+            let _gone = leader.hand.send(Handed { reply: Box::new(reply), why });
         }
     }
 }

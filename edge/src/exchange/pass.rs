@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use http::Method;
 use selvedge_cache::directory::Record;
-use selvedge_cache::invalidate::TargetScopes;
+use selvedge_cache::invalidate::{LocalMark, TargetScopes};
 use selvedge_cache::policy;
 use selvedge_cache::policy::invalidation::Groups;
 
+use super::post::Times;
 use super::upload::Upload;
 use super::{Exchange, Reply, outbound};
 use crate::accept::RequestBody;
@@ -39,20 +40,35 @@ impl Exchange {
             &mut self.context,
         );
         let interim = &mut self.admitted.interim;
-        let sent = self
+        let requested = self.shared.cache.clock.now();
+        let sent = self.shared.cache.watermark();
+        let answered = self
             .worker
             .connections
             .send(&pool, request, |status, headers| interim.send(status, headers))
             .await;
-        match sent {
+        match answered {
             Ok(mut reply) => {
+                let times = Times { requested, received: self.shared.cache.clock.now() };
                 for filter in self.plan.site.filters.iter() {
                     let mut head =
                         ResponseHead { status: &mut reply.status, headers: &mut reply.headers };
                     filter.origin_response(&mut self.context, &mut head);
                 }
-                self.invalidate(Some(&reply));
                 self.journal().origin = Some(reply.origin.clone());
+                if let Some(own) = self.invalidate(Some(&reply)) {
+                    match self.keep_post(reply, times, sent, own).await {
+                        Ok(stored) => return Ok(stored),
+                        Err(back) => reply = back,
+                    }
+                }
+                if let Some(record) = self.freshen_by_head(&reply, times, sent).await {
+                    let judgement = self.judge(&record);
+                    let outcome = CacheOutcome::Revalidated;
+                    if let Some(answer) = self.stored(&record, &judgement, outcome).await {
+                        return Ok(answer);
+                    }
+                }
                 let provenance = Provenance {
                     forward: Some(self.forward),
                     forward_status: Some(reply.status),
@@ -71,14 +87,16 @@ impl Exchange {
         }
     }
 
-    /// The leader of a fetch gets the answer that may not be stored.
-    pub(super) fn handed(&mut self, reply: OriginReply) -> Reply {
+    /// The leader of a fetch gets the answer that may not be stored, for this reason.
+    pub(super) fn handed(&mut self, reply: OriginReply, why: &'static str) -> Reply {
         let journal = self.journal();
         journal.cache = CacheOutcome::Pass;
         journal.origin = Some(reply.origin.clone());
+        journal.detail = why;
         let provenance = Provenance {
             forward: Some(self.forward),
             forward_status: Some(reply.status),
+            detail: why,
             ..Provenance::default()
         };
         self.passing_shaped(reply, &provenance)
@@ -93,20 +111,22 @@ impl Exchange {
     }
 
     /// What an unsafe method's success makes unusable, or what the lack of an answer might have.
-    fn invalidate(&self, reply: Option<&OriginReply>) {
+    /// Gives the mark of its own target.
+    fn invalidate(&self, reply: Option<&OriginReply>) -> Option<LocalMark> {
         let status = reply.map(|reply| reply.status);
         if !policy::invalidation::invalidates(self.plan.facts.method, status) {
-            return;
+            return None;
         }
         let local = &self.shared.cache.local;
         let host = self.admitted.host();
         let own = self.plan.scopes(host);
-        local.invalidate(own.url());
-        let Some(reply) = reply else { return };
-        let groups = policy::invalidation::invalidated_groups(&reply.headers);
-        if groups != Groups::default() {
+        let groups = reply.map(|reply| policy::invalidation::invalidated_groups(&reply.headers));
+        if let Some(groups) = groups.filter(|groups| *groups != Groups::default()) {
+            // Before the own target: the answer itself, if it is kept, comes after all of them.
             local.invalidate_groups(&own, &groups.tags, groups.all);
         }
+        let mark = local.invalidate(own.url());
+        let Some(reply) = reply else { return Some(mark) };
         for (path, query) in policy::invalidation::same_host_targets(&own, &reply.headers) {
             let text = match query {
                 Some(query) => format!("{path}?{query}"),
@@ -115,9 +135,12 @@ impl Exchange {
             let Ok(target) = text.parse() else { continue };
             let Ok(target) = admit::normal_target(&target) else { continue };
             let target = self.plan.site.key.fold(&target);
-            let scopes = TargetScopes { path: target.path(), query: target.query(), ..own };
-            local.invalidate(scopes.url());
+            if target != self.plan.target {
+                let scopes = TargetScopes { path: target.path(), query: target.query(), ..own };
+                local.invalidate(scopes.url());
+            }
         }
+        Some(mark)
     }
 
     /// For a `GET` or `HEAD` that failed: what is stored may stand in.

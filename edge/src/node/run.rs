@@ -18,6 +18,7 @@ use selvedge_purge_api::hosts::KnownHosts;
 
 use super::Shared;
 use super::build::{self, BuildError, SiteFilters};
+use super::explain::Explaining;
 use super::front::{Front, start_workers};
 use super::gauges::NodeGauges;
 use super::reload::Running;
@@ -209,6 +210,7 @@ impl Node {
             purges,
             metrics: Box::new(move || page.render()),
             status: Box::new(status),
+            explain: Box::new(Explaining(Arc::clone(&shared))),
             clock: Arc::clone(&cache.clock),
         });
         let (stop_admin, admin_stopped) = tokio::sync::oneshot::channel::<()>();

@@ -3,7 +3,7 @@
 //! The loop is all that is here: choose an origin, get a place and a connection, exchange, and when
 //! that fails ask [`retry`] what to do. Each of these steps lives elsewhere.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +11,7 @@ use std::time::Duration;
 use http::{HeaderMap, StatusCode};
 use selvedge_cache::Millis;
 use smallvec::SmallVec;
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::config::wait;
@@ -36,7 +37,8 @@ pub struct Connections(Rc<Inner>);
 #[derive(Debug)]
 struct Inner {
     idle: RefCell<IdleSet<Connection>>,
-    sweeping: Cell<bool>,
+    /// The task that closes idle connections, and when it wakes.
+    sweep: RefCell<Option<(Millis, AbortHandle)>>,
     epoch: Instant,
 }
 
@@ -49,8 +51,8 @@ impl Default for Connections {
 impl Connections {
     /// No connection yet.
     pub fn new() -> Self {
-        let (idle, sweeping) = (RefCell::default(), Cell::new(false));
-        Self(Rc::new(Inner { idle, sweeping, epoch: Instant::now() }))
+        let (idle, sweep) = (RefCell::default(), RefCell::default());
+        Self(Rc::new(Inner { idle, sweep, epoch: Instant::now() }))
     }
 
     /// Idle connections on this core, over all pools.
@@ -247,8 +249,13 @@ impl Connections {
     fn keep(&self, key: ReuseKey, connection: Connection, expires: Millis, idle_max: usize) {
         let evicted = self.0.idle.borrow_mut().put(key, connection, expires, idle_max);
         drop(evicted);
-        if !self.0.sweeping.replace(true) {
-            tokio::task::spawn_local(sweep(Rc::downgrade(&self.0)));
+        let mut running = self.0.sweep.borrow_mut();
+        // A pool with a shorter wait than the others' must not wait for theirs.
+        if running.as_ref().is_none_or(|(wakes, _)| expires < *wakes) {
+            let next = tokio::task::spawn_local(sweep(Rc::downgrade(&self.0))).abort_handle();
+            if let Some((_, late)) = running.replace((expires, next)) {
+                late.abort();
+            }
         }
     }
 
@@ -277,9 +284,12 @@ async fn sweep(core: Weak<Inner>) {
             idle.next_expiry()
         };
         let Some(next) = next else {
-            inner.sweeping.set(false);
+            *inner.sweep.borrow_mut() = None;
             return;
         };
+        if let Some((wakes, _)) = inner.sweep.borrow_mut().as_mut() {
+            *wakes = next;
+        }
         let wake = inner.epoch + Duration::from_millis(next.0);
         drop(inner);
         sleep_until(wake).await;

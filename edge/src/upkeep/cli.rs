@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::config::{Flags, reference, schema};
+use super::explain_command::ExplainArgs;
 use super::purge_command::PurgeArgs;
 
 /// A caching CDN edge node.
@@ -43,6 +44,9 @@ pub enum Command {
     },
     /// Takes stored responses out: asks a running node through its admin plane.
     Purge(PurgeArgs),
+    /// Says why a request would be answered as it would: asks a running node through its admin
+    /// plane. No origin is asked and nothing is changed.
+    Explain(ExplainArgs),
 }
 
 /// `serve`.
@@ -160,13 +164,26 @@ mod tests {
             let Ok(Command::Purge(purge)) = parse(&format!("selvedge purge {line}")) else {
                 panic!("{line}")
             };
-            assert_eq!(purge.admin, "127.0.0.1:9901");
+            assert_eq!(purge.plane.admin, "127.0.0.1:9901");
         }
     }
 
     #[test]
+    fn a_question_has_a_url_and_any_number_of_fields() {
+        assert!(parse("selvedge explain").is_err());
+        let line =
+            ["selvedge", "explain", "http://a/", "-H", "Accept: x", "-H", "Cookie: a=b", "--json"];
+        let Ok(Command::Explain(asked)) = CommandLine::try_parse_from(line).map(|l| l.command)
+        else {
+            panic!()
+        };
+        assert_eq!((asked.url.as_str(), asked.header.len(), asked.json), ("http://a/", 2, true));
+        assert_eq!((asked.plane.admin.as_str(), asked.method.as_str()), ("127.0.0.1:9901", "GET"));
+    }
+
+    #[test]
     fn what_is_not_built_is_no_command() {
-        for line in ["selvedge explain http://a/", "selvedge top", "selvedge serve --upgrade"] {
+        for line in ["selvedge top", "selvedge serve --upgrade"] {
             assert!(parse(line).is_err(), "{line}");
         }
     }

@@ -7,11 +7,15 @@
 //! taken the last piece, but [`OutgoingBody::delivered`] speaks of bytes handed to the transport.
 
 use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
+use http::Response;
 use smallvec::SmallVec;
 
 use super::interim::Mailbox;
+use super::reply::Framed;
 use crate::accept::{Delivery, OutgoingBody};
 use crate::error::Cause;
 
@@ -48,6 +52,16 @@ pub(super) struct Link<B: OutgoingBody> {
     /// Interim responses on their way out.
     pub(super) mailbox: Arc<Mailbox>,
     pub(super) replies: RefCell<Replies<B>>,
+    /// The present request was begun before hyper saw it.
+    begun_before: RefCell<Option<Begun<B>>>,
+}
+
+/// How far the front path came with a request that hyper must answer.
+pub(super) enum Begun<B> {
+    /// The response is there.
+    Framed(Framed<B>),
+    /// The handler works.
+    Later(Pin<Box<dyn Future<Output = Response<B>>>>),
 }
 
 /// Bodies of responses that have not left entirely.
@@ -71,6 +85,7 @@ impl<B: OutgoingBody> Link<B> {
             open_ended: Cell::new(false),
             mailbox: Arc::new(Mailbox::default()),
             replies: RefCell::new(Replies { current: None, ended: SmallVec::new() }),
+            begun_before: RefCell::new(None),
         }
     }
 
@@ -84,10 +99,36 @@ impl<B: OutgoingBody> Link<B> {
 
     /// The handler gave its final head, with this body.
     pub(super) fn answer(&self, body: B) {
-        self.mailbox.close();
-        self.answered.set(self.begun.get());
+        self.head_is_known();
         let replaced = self.replies.borrow_mut().current.replace(body);
         debug_assert!(replaced.is_none(), "hyper takes one body at a time");
+    }
+
+    /// The front path began a request and leaves the rest to hyper.
+    pub(super) fn put_begun(&self, begun: Begun<B>) {
+        self.begun_before.replace(Some(begun));
+    }
+
+    /// What was begun of the request that hyper has parsed.
+    pub(super) fn take_begun(&self) -> Option<Begun<B>> {
+        self.begun_before.take()
+    }
+
+    /// The final head of the present request is known: nothing may come before it any more.
+    pub(super) fn head_is_known(&self) {
+        self.mailbox.close();
+        self.answered.set(self.begun.get());
+    }
+
+    /// A response of the front path has left entirely.
+    pub(super) fn passed(&self, mut body: B) {
+        self.delivered.set(self.delivered.get() + 1);
+        body.delivered(Delivery::Complete);
+    }
+
+    /// A response of the front path has left in part; the rest is with the transport.
+    pub(super) fn keep(&self, body: B) {
+        self.replies.borrow_mut().ended.push(body);
     }
 
     /// hyper has taken the present body to its end.

@@ -20,6 +20,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
+use http::request::Parts;
 use http::{Method, Request, Version};
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1::Builder;
@@ -27,11 +28,12 @@ use hyper::service::service_fn;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
-use super::{ClientDeadlines, Connection, Handler, HeadLimits, Interim, Received, RequestBody};
-use super::{OutgoingBody, Screen};
+use super::{Answer, ClientDeadlines, Connection, Handler, HeadLimits, Interim, OutgoingBody};
+use super::{Received, RequestBody, Screen};
 use crate::error::{Cause, Error};
 
 mod closing;
+mod front;
 mod gated;
 mod interim;
 mod link;
@@ -41,8 +43,9 @@ mod waits;
 
 pub use interim::InterimWriter;
 
+use front::Front;
 use gated::{Breach, Gated};
-use link::{Cut, Link};
+use link::{Begun, Cut, Link};
 
 /// Response bytes beyond which hyper takes no further piece for one connection, unless heads are
 /// longer. With one piece more (a chunk) this is what a client that does not read can pin.
@@ -104,16 +107,27 @@ where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
     let link: Rc<Link<H::Body>> = Rc::new(Link::new());
-    let gated = Gated::<IO, S, H::Body>::new(io, config, Rc::clone(&link));
+    let front = Front::new(handler.clone(), Arc::clone(&connection), Rc::clone(&link));
+    let gated = Gated::<IO, S, H>::new(io, config, front, Rc::clone(&link));
     let service = service_fn(|request: Request<Incoming>| {
         let link = Rc::clone(&link);
-        let handler = handler.clone();
-        let received = receive(request, &connection, &link);
+        let is_head = request.method() == Method::HEAD;
+        let chunks = request.version() == Version::HTTP_11;
+        let begun = link.take_begun().unwrap_or_else(|| {
+            let (head, body) = request.into_parts();
+            let body =
+                if body.is_end_stream() { RequestBody::Empty } else { RequestBody::Http1(body) };
+            match handler.call(receive(head, body, &connection, &link)) {
+                Answer::Now(response) => Begun::Framed(reply::frame(response, is_head)),
+                Answer::Later(answer) => Begun::Later(answer),
+            }
+        });
         async move {
-            let is_head = received.head.method == Method::HEAD;
-            let chunks = received.head.version == Version::HTTP_11;
-            let response = handler.call(received).await;
-            Ok::<_, Infallible>(reply::adapt(response, &link, is_head, chunks))
+            let framed = match begun {
+                Begun::Framed(framed) => framed,
+                Begun::Later(answer) => reply::frame(answer.await, is_head),
+            };
+            Ok::<_, Infallible>(reply::adapt(framed, &link, chunks))
         }
     });
     let mut builder = Builder::new();
@@ -154,13 +168,13 @@ where
     finish(gated, &link, config.deadlines).await
 }
 
-/// What hyper parsed, as the handler gets it.
+/// A request as the handler gets it.
 fn receive<B: OutgoingBody>(
-    request: Request<Incoming>,
+    mut head: Parts,
+    body: RequestBody,
     connection: &Arc<Connection>,
     link: &Link<B>,
 ) -> Received {
-    let (mut head, body) = request.into_parts();
     if !head.extensions.is_empty() {
         head.extensions.clear(); // hyper's own upgrade handle, which would fail
     }
@@ -170,19 +184,18 @@ fn receive<B: OutgoingBody>(
     } else {
         Interim::None
     };
-    let body = if body.is_end_stream() { RequestBody::Empty } else { RequestBody::Http1(body) };
     Received { head, body, connection: Arc::clone(connection), interim }
 }
 
 /// Closes the transport in the way that its end asks for.
-async fn finish<IO, S, B>(
-    gated: Gated<IO, S, B>,
-    link: &Link<B>,
+async fn finish<IO, S, H>(
+    gated: Gated<IO, S, H>,
+    link: &Link<H::Body>,
     deadlines: ClientDeadlines,
 ) -> Ending<IO>
 where
     IO: AsyncRead + AsyncWrite + Unpin,
-    B: OutgoingBody,
+    H: Handler,
 {
     let Gated { mut io, buffer, eof, failed, refused, .. } = gated;
     if link.cut.get() != Cut::No {

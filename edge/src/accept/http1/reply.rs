@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
-use http::{Response, StatusCode};
+use http::{Response, StatusCode, response};
 use http_body::{Body, Frame, SizeHint};
 
 use super::link::{Cut, Link};
@@ -38,13 +38,36 @@ enum Source {
     Failed,
 }
 
-/// Takes over the handler's response for hyper. `chunks`: the client understands chunks.
-pub(super) fn adapt<B: OutgoingBody>(
-    response: Response<B>,
-    link: &Rc<Link<B>>,
-    is_head: bool,
-    chunks: bool,
-) -> Response<ReplyBody<B>> {
+/// A handler's response with its framing decided.
+pub(super) struct Framed<B> {
+    pub(super) head: response::Parts,
+    body: B,
+    source: Source,
+    /// Declared content bytes; `None` when nothing was declared or nothing is sent.
+    remaining: Option<u64>,
+}
+
+impl<B> Framed<B> {
+    /// Length of the content if all of it is in hand.
+    pub(super) fn whole(&self) -> Option<usize> {
+        match &self.source {
+            Source::Done => Some(0),
+            Source::Whole(bytes) => Some(bytes.len()),
+            Source::Stream | Source::Failed => None,
+        }
+    }
+
+    /// The body, and the content if all of it is in hand (else nothing).
+    pub(super) fn into_whole(self) -> (B, Bytes) {
+        match self.source {
+            Source::Whole(bytes) => (self.body, bytes),
+            _ => (self.body, Bytes::new()),
+        }
+    }
+}
+
+/// Decides the framing of a response.
+pub(super) fn frame<B: OutgoingBody>(response: Response<B>, is_head: bool) -> Framed<B> {
     let (mut head, mut body) = response.into_parts();
     let misplaced = head.status.is_informational();
     if misplaced {
@@ -79,6 +102,16 @@ pub(super) fn adapt<B: OutgoingBody>(
     } else {
         (Source::Stream, declared.or(hinted))
     };
+    Framed { head, body, source, remaining }
+}
+
+/// Takes over a response for hyper. `chunks`: the client understands chunks.
+pub(super) fn adapt<B: OutgoingBody>(
+    framed: Framed<B>,
+    link: &Rc<Link<B>>,
+    chunks: bool,
+) -> Response<ReplyBody<B>> {
+    let Framed { mut head, body, source, remaining } = framed;
     if link.must_close() {
         head.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
@@ -90,19 +123,29 @@ pub(super) fn adapt<B: OutgoingBody>(
 
 /// Makes the framing fields ours; the declared length if it is believable.
 fn own_framing(headers: &mut HeaderMap, bodiless: bool) -> Option<u64> {
-    headers.remove(header::TRANSFER_ENCODING);
-    if let Some(value) = headers.get(header::CONNECTION)
-        && !value.as_bytes().eq_ignore_ascii_case(b"close")
-    {
+    // One walk finds what there is; asking for each field by name would hash three times.
+    let (mut lengths, mut declared, mut connection, mut coding) = (0, None, false, false);
+    for (name, value) in &*headers {
+        match *name {
+            header::CONTENT_LENGTH => {
+                lengths += 1;
+                declared = value.to_str().ok().and_then(|text| text.parse::<u64>().ok());
+            }
+            header::CONNECTION => connection |= !value.as_bytes().eq_ignore_ascii_case(b"close"),
+            header::TRANSFER_ENCODING => coding = true,
+            _ => {}
+        }
+    }
+    if coding {
+        headers.remove(header::TRANSFER_ENCODING);
+    }
+    if connection {
         headers.remove(header::CONNECTION);
     }
-    let mut values = headers.get_all(header::CONTENT_LENGTH).iter();
-    let first = values.next()?;
-    let declared = match values.next() {
-        None if !bodiless => first.to_str().ok().and_then(|text| text.parse::<u64>().ok()),
-        _ => None,
-    };
-    if declared.is_none() {
+    if lengths != 1 || bodiless {
+        declared = None;
+    }
+    if lengths > 0 && declared.is_none() {
         headers.remove(header::CONTENT_LENGTH);
     }
     declared

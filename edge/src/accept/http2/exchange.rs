@@ -11,7 +11,7 @@
 
 use std::cell::Cell;
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, ready};
@@ -26,7 +26,8 @@ use tokio::time::Sleep;
 
 use super::Http2Config;
 use super::request::{InterimWriter, RequestStream, SharedRespond, patience};
-use crate::accept::{Connection, Delivery, Handler, Interim, OutgoingBody, Received, RequestBody};
+use crate::accept::RequestBody;
+use crate::accept::{Answer, Connection, Delivery, Handler, Interim, OutgoingBody, Received};
 use crate::error::Error;
 use crate::journal::{COUNTERS, Counters};
 
@@ -72,9 +73,15 @@ async fn answer<H: Handler>(
     received: Received,
     respond: &SharedRespond,
 ) -> Option<Response<H::Body>> {
-    let mut call = pin!(shared.handler.call(received));
+    let mut waiting = match shared.handler.call(received) {
+        Answer::Now(response) => {
+            shared.progress.set(true);
+            return Some(response);
+        }
+        Answer::Later(waiting) => waiting,
+    };
     poll_fn(|cx| {
-        let polled = call.as_mut().poll(cx).map(Some);
+        let polled = waiting.as_mut().poll(cx).map(Some);
         shared.progress.set(true); // it may have sent interim responses or opened windows
         if polled.is_ready() {
             return polled;

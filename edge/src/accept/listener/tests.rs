@@ -203,7 +203,7 @@ mod serving {
 
     use super::*;
     use crate::accept::tls::{Acceptor, CertificateStore};
-    use crate::accept::{Delivery, Handler, OutgoingBody, Received};
+    use crate::accept::{Answer, Delivery, Handler, OutgoingBody, Received};
     use crate::error::Error;
 
     #[derive(Clone)]
@@ -235,12 +235,12 @@ mod serving {
     impl Handler for Teapot {
         type Body = Nothing;
 
-        fn call(&self, received: Received) -> impl Future<Output = Response<Nothing>> + 'static {
+        fn call(&self, received: Received) -> Answer<Nothing> {
             let mut response = Response::new(Nothing);
             *response.status_mut() = http::StatusCode::IM_A_TEAPOT;
             let scheme = received.connection.scheme();
             response.headers_mut().insert("scheme", scheme.parse().expect("a value"));
-            ready(response)
+            Answer::Now(response)
         }
     }
 

@@ -33,6 +33,7 @@ pub(in crate::admit) struct Findings {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Fate {
     Keep,
+    Host,
     Drop,
     Connection,
     ContentLength,
@@ -54,7 +55,7 @@ fn fate(name: &HeaderName) -> Fate {
         header::UPGRADE => Fate::Upgrade,
         header::FORWARDED => Fate::Forwarding,
         header::COOKIE => Fate::Cookie,
-        header::HOST => Fate::Drop,
+        header::HOST => Fate::Host,
         _ if HOP_BY_HOP.contains(name) => Fate::Drop,
         _ => fate_by_text(name.as_str()),
     }
@@ -93,6 +94,7 @@ pub(in crate::admit) fn clean(
     let mut te_named = false;
     let mut cookies = 0_usize;
     let mut padded = false;
+    let mut host = false;
     for (name, value) in &*headers {
         let bytes = value.as_bytes();
         if let [b' ' | b'\t', ..] | [.., b' ' | b'\t'] = bytes {
@@ -108,6 +110,7 @@ pub(in crate::admit) fn clean(
         let bytes = syntax::trim(bytes);
         match fate {
             Fate::Keep => {}
+            Fate::Host => host = true,
             Fate::Drop => dropped.push(name.clone()),
             Fate::Forwarding => {
                 findings.was_forwarded = true;
@@ -159,6 +162,9 @@ pub(in crate::admit) fn clean(
     }
     if websocket && upgrade_named && version == Version::HTTP_11 && *method == Method::GET {
         findings.upgrade = Some(Upgrade::WebSocket);
+    }
+    if host {
+        headers.remove(header::HOST);
     }
     for name in &dropped {
         headers.remove(name);

@@ -74,9 +74,14 @@ pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// `chunked` alone is undone by the parser and `identity` means nothing. Any other coding we have
-/// not asked for (no `TE` is sent) and would have to undo: passing its bytes on as the content
-/// would be the wrong bytes (RFC 9112 §6.1).
+/// Codings that we know and have not asked for (no `TE` is sent): their bytes are not the content,
+/// and passing them on as if they were would be the wrong bytes (RFC 9112 §7.2).
+const CODINGS: [&str; 5] = ["gzip", "x-gzip", "deflate", "compress", "x-compress"];
+
+/// `chunked` alone is undone by the parser and `identity` means nothing. One word that is no
+/// coding at all cannot be undone by anybody: the content is what comes until the origin closes
+/// (§6.3), and the parser never uses that connection again. What looks like a list, or like
+/// `chunked` in disguise, is read in two ways by two readers and is refused.
 fn check_transfer_encoding(version: Version, headers: &HeaderMap) -> Result<(), Unbelievable> {
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     let Some(first) = codings.next() else { return Ok(()) };
@@ -86,14 +91,21 @@ fn check_transfer_encoding(version: Version, headers: &HeaderMap) -> Result<(), 
     if version < Version::HTTP_11 {
         return Err(Unbelievable("Transfer-Encoding in HTTP/1.0"));
     }
-    let known = |value: &HeaderValue| {
-        let coding = value.as_bytes().trim_ascii();
-        coding.eq_ignore_ascii_case(b"chunked") || coding.eq_ignore_ascii_case(b"identity")
-    };
-    if codings.next().is_some() || !known(first) {
-        return Err(Unbelievable("a Transfer-Encoding other than chunked"));
+    if codings.next().is_some() || !first.to_str().is_ok_and(|coding| is_readable(coding.trim())) {
+        return Err(Unbelievable("a Transfer-Encoding that we cannot undo"));
     }
     Ok(())
+}
+
+fn is_readable(coding: &str) -> bool {
+    if coding.eq_ignore_ascii_case("chunked") {
+        return true;
+    }
+    let is_word = !coding.is_empty()
+        && coding.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+    is_word
+        && !coding.to_ascii_lowercase().contains("chunk")
+        && !CODINGS.iter().any(|known| known.eq_ignore_ascii_case(coding))
 }
 
 /// One length, said once. Repeated equal values are merged (RFC 9112 §6.3); a 204 has no content
@@ -165,6 +177,11 @@ mod tests {
             &[("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")],
             &[("transfer-encoding", "gzip")],
             &[("transfer-encoding", "xchunked")],
+            &[("transfer-encoding", "chunked;a")],
+            &[("transfer-encoding", "foo, chunked")],
+            &[("transfer-encoding", "chunked, foo")],
+            &[("transfer-encoding", "foo;q=1")],
+            &[("transfer-encoding", "")],
         ] {
             assert!(judged(200, fields).is_err(), "{fields:?}");
         }
@@ -173,6 +190,11 @@ mod tests {
         }
         let mut old = map(&[("transfer-encoding", "chunked")]);
         assert!(judge(StatusCode::OK, Version::HTTP_10, &mut old).is_err());
+    }
+
+    #[test]
+    fn a_word_that_is_no_coding_goes_and_the_content_ends_with_the_connection() {
+        assert!(judged(200, &[("transfer-encoding", "no-such")]).expect("believed").is_empty());
     }
 
     #[test]

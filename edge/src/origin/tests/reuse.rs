@@ -227,6 +227,26 @@ async fn an_idle_connection_is_closed_in_time() {
     .await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn one_that_another_pool_keeps_for_longer_does_not_hold_it_open() {
+    on_a_core(async {
+        let once = || vec![vec![Step::Read, send(HELLO), Step::AwaitClose]];
+        let (kept, brief) = (Scripted::new(once()).await, Scripted::new(once()).await);
+        let connections = Connections::new();
+        for (origin, idle_ms) in [(&kept, 3_600_000), (&brief, 1_000)] {
+            let mut config = config(&[origin.url()]);
+            config.deadlines.idle_ms = idle_ms;
+            let (pool, _) = pool_of(config);
+            fetch(&connections, &pool, get()).await.expect("a response");
+        }
+        let before = tokio::time::Instant::now();
+        brief.played().await;
+        assert!(before.elapsed() <= Duration::from_millis(1_100), "{:?}", before.elapsed());
+        assert_eq!(connections.idle(), 1);
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_unix_socket_is_an_origin() {
     on_a_core(async {

@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use http::Version;
 
 use super::escape;
+use crate::error::Cause;
 use crate::journal::{Delivery, Journal};
 
 /// Longest `target`, in bytes before escaping.
@@ -58,18 +59,15 @@ pub fn line(out: &mut Vec<u8>, journal: &Journal, site: &str, duration: Duration
     out.extend_from_slice(b",\"cache\":\"");
     out.extend_from_slice(journal.cache.name().as_bytes());
     out.extend_from_slice(b"\",\"detail\":");
-    let detail = Some(journal.detail.as_bytes()).filter(|detail| !detail.is_empty());
-    escape::optional(out, detail, NAME_BYTES_MAX);
+    word(out, Some(journal.detail).filter(|detail| !detail.is_empty()));
     out.extend_from_slice(b",\"site\":");
     escape::string(out, site.as_bytes(), NAME_BYTES_MAX);
     out.extend_from_slice(b",\"origin\":");
     escape::optional(out, journal.origin.as_deref().map(str::as_bytes), NAME_BYTES_MAX);
     out.extend_from_slice(b",\"error\":");
-    let error = journal.error.map(|cause| cause.label().as_bytes());
-    escape::optional(out, error, NAME_BYTES_MAX);
+    word(out, journal.error.map(Cause::label));
     out.extend_from_slice(b",\"delivery\":");
-    let delivery = journal.delivery.map(|delivery| delivery_name(delivery).as_bytes());
-    escape::optional(out, delivery, NAME_BYTES_MAX);
+    word(out, journal.delivery.map(delivery_name));
     out.extend_from_slice(b",\"user_agent\":");
     let user_agent = journal.user_agent.as_ref().map(http::HeaderValue::as_bytes);
     escape::optional(out, user_agent, USER_AGENT_BYTES_MAX);
@@ -101,8 +99,24 @@ fn client(out: &mut Vec<u8>, address: Option<IpAddr>) {
     }
 }
 
+/// Appends a word of our own, which needs no escaping.
+fn word(out: &mut Vec<u8>, word: Option<&'static str>) {
+    match word {
+        None => out.extend_from_slice(b"null"),
+        Some(word) => {
+            out.push(b'"');
+            out.extend_from_slice(word.as_bytes());
+            out.push(b'"');
+        }
+    }
+}
+
 /// Appends a whole number.
 fn decimal(out: &mut Vec<u8>, value: u64) {
+    if let digit @ 0..=9 = value {
+        out.push(b'0' + digit as u8);
+        return;
+    }
     let mut digits = [0_u8; 20];
     let mut at = digits.len();
     let mut rest = value;

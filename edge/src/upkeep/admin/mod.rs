@@ -4,11 +4,12 @@
 //! bound to loopback or a Unix socket only ([`check_exposure`]). All the same every request is
 //! bounded in size and time, and a stuck client cannot keep others out.
 //!
-//! Knows no cache, no origins and no sites: numbers come from a [`StatusSource`], purges go to
-//! [`selvedge_purge_api::PurgeApi`].
+//! Knows no cache, no origins and no sites: numbers come from a [`StatusSource`], reasons from an
+//! [`explain::Explain`], purges go to [`selvedge_purge_api::PurgeApi`].
 //!
-//! Reading order: [`listener`] (connections), `routes`, `openapi`, `page`.
+//! Reading order: [`listener`] (connections), `routes`, [`explain`], `openapi`, `page`.
 
+pub mod explain;
 pub mod listener;
 mod openapi;
 mod page;
@@ -55,6 +56,8 @@ pub struct AdminSources {
     pub metrics: Box<dyn Fn() -> String + Send + Sync>,
     /// Status and readiness.
     pub status: Box<dyn StatusSource>,
+    /// Who says why.
+    pub explain: Box<dyn explain::Explain>,
     /// Time, for the audit trail.
     pub clock: Arc<dyn Clock>,
 }

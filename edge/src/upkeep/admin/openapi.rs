@@ -3,6 +3,7 @@
 use selvedge_purge_api::openapi::{document, operation, options};
 use serde_json::{Map, Value, json};
 
+use super::explain::HEADERS_MAX;
 use super::routes::{Access, ROUTES, Shows};
 
 /// `/v1/openapi.json`, and `docs/openapi.json`.
@@ -16,8 +17,10 @@ pub fn openapi() -> Value {
             // The purge surface describes itself.
             Access::Own => continue,
         }
-        if route.id == "readiness" {
-            refused.push(503);
+        match route.id {
+            "readiness" => refused.push(503),
+            "explain" => refused.extend([400, 422, 503]),
+            _ => {}
         }
         let schema = match route.shows {
             Shows::Json => json!({ "type": "object" }),
@@ -26,6 +29,9 @@ pub fn openapi() -> Value {
         let content = json!({ (route.shows.media_type()): { "schema": schema } });
         let ok = json!({ "description": route.text, "content": content });
         let mut get = operation(route.id, route.text, ok, &refused);
+        if route.id == "explain" {
+            get["parameters"] = question();
+        }
         if matches!(route.access, Access::Open) {
             get["security"] = json!([]);
         }
@@ -38,6 +44,25 @@ pub fn openapi() -> Value {
         paths.insert(route.path.to_owned(), path);
     }
     document(env!("CARGO_PKG_VERSION"), paths, Map::new())
+}
+
+/// What `/v1/explain` is asked.
+fn question() -> Value {
+    let text = json!({ "type": "string", "minLength": 1 });
+    json!([
+        {
+            "name": "url", "in": "query", "required": true, "description": "An absolute URL.",
+            "schema": { "type": "string", "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://" },
+        },
+        {
+            "name": "method", "in": "query", "description": "The method; GET without one.",
+            "schema": { "type": "string", "pattern": "^[A-Z]{1,32}$", "default": "GET" },
+        },
+        {
+            "name": "header", "in": "query", "explode": true, "description": "`Name: value`.",
+            "schema": { "type": "array", "maxItems": HEADERS_MAX, "items": text },
+        },
+    ])
 }
 
 #[cfg(test)]

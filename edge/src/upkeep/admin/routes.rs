@@ -18,6 +18,7 @@ use selvedge_purge_api::api::{BODY_BYTES_MAX, Caller, ledger_hex};
 use selvedge_purge_api::problem::{Problem, answer};
 use serde_json::{Value, json};
 
+use super::explain::Question;
 use super::listener::Peer;
 use super::openapi::openapi;
 use super::{AdminSources, Readiness, page};
@@ -86,6 +87,7 @@ pub(super) const ROUTES: &[Route] = &[
     route("/readyz", "readiness", Access::Open, Shows::Text, "It is willing to take traffic."),
     route("/metrics", "metrics", Access::Read, Shows::Text, "Numbers, as Prometheus reads them."),
     route("/v1/status", "status", Access::Read, Shows::Json, "Sites, origins, tiers, purges."),
+    route("/v1/explain", "explain", Access::Read, Shows::Json, "Why a URL is answered as it is."),
     route("/v1/openapi.json", "openapi", Access::Open, Shows::Json, "This description."),
     route("/v1/purges", "purges", Access::Own, Shows::Json, "Purges and their audit trail."),
     route("/v1/purges/{position}", "purge", Access::Own, Shows::Json, "One purge."),
@@ -102,6 +104,7 @@ pub(super) fn router(sources: Arc<AdminSources>) -> Router {
             "readiness" => get(readiness),
             "metrics" => get(metrics),
             "status" => get(status),
+            "explain" => get(explain),
             "openapi" => get(|| async { answer(StatusCode::OK, &openapi()).map(Body::from) }),
             "purges" | "purge" => any(purges),
             other => unreachable!("no handler is written for {other}"),
@@ -135,6 +138,21 @@ async fn metrics(State(sources): Sources) -> Response {
 
 async fn status(State(sources): Sources) -> Response {
     answer(StatusCode::OK, &status_document(&sources)).map(Body::from)
+}
+
+async fn explain(State(sources): Sources, request: Request) -> Response {
+    let question = match Question::of(request.uri()) {
+        Ok(question) => question,
+        Err(problem) => return problem.into_response().map(Body::from),
+    };
+    match tokio::time::timeout(ANSWER_WAIT, sources.explain.explain(question)).await {
+        Ok(Ok(document)) => answer(StatusCode::OK, &document).map(Body::from),
+        Ok(Err(problem)) => problem.into_response().map(Body::from),
+        Err(_) => {
+            let detail = "The disk did not give the stored head within 30 seconds.";
+            refuse(StatusCode::SERVICE_UNAVAILABLE, "No explanation.", detail)
+        }
+    }
 }
 
 async fn dashboard(State(sources): Sources) -> Response {

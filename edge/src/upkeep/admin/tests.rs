@@ -12,6 +12,7 @@ use selvedge_purge_api::api::{Estimate, Unwatched};
 use selvedge_purge_api::auth::{Token, TokenScope};
 use selvedge_purge_api::hosts::KnownHosts;
 use selvedge_purge_api::ledger::{Ledger, Limits};
+use selvedge_purge_api::problem::Problem;
 use selvedge_purge_api::selector::{KeyRules, PlainRules, Selector};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -19,7 +20,9 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use super::super::admin_client::AdminPlane;
 use super::super::purge_command::{PurgeArgs, run};
+use super::explain::{Explain, Question};
 use super::*;
 use crate::accept::listener::ListenAddress;
 
@@ -52,6 +55,17 @@ impl Estimate for Nothing {
     }
 }
 
+struct Echo;
+
+impl Explain for Echo {
+    fn explain(
+        &self,
+        question: Question,
+    ) -> Pin<Box<dyn Future<Output = Result<Value, Problem>> + Send + '_>> {
+        Box::pin(async move { Ok(json!({ "request": { "url": question.url } })) })
+    }
+}
+
 struct Plane {
     addr: ListenAddress,
     readiness: Arc<AtomicU8>,
@@ -81,6 +95,7 @@ async fn plane(listen: &str, scope: Option<&str>) -> Plane {
         ),
         metrics: Box::new(|| "selvedge_purge_position 0\n".to_owned()),
         status: Box::new(Node(Arc::clone(&readiness))),
+        explain: Box::new(Echo),
         clock: Arc::new(ManualClock::at(Millis(5))),
     };
     let (stop, stopped) = oneshot::channel();
@@ -105,8 +120,12 @@ impl Plane {
         self.raw(&format!("GET {path} HTTP/1.1")).await
     }
 
+    fn asked(&self, token: Option<&str>) -> AdminPlane {
+        AdminPlane { admin: self.addr.to_string(), token: token.map(str::to_owned) }
+    }
+
     fn args(&self) -> PurgeArgs {
-        PurgeArgs { admin: self.addr.to_string(), tag: vec!["t".into()], ..Default::default() }
+        PurgeArgs { plane: self.asked(None), tag: vec!["t".into()], ..Default::default() }
     }
 }
 
@@ -179,7 +198,7 @@ async fn with_tokens_only_health_is_open() {
     }
     let refused = run(&plane.args()).await;
     assert!(refused.code == 1 && refused.message.contains("--token"), "{}", refused.message);
-    let done = run(&PurgeArgs { token: Some(SECRET.into()), ..plane.args() }).await;
+    let done = run(&PurgeArgs { plane: plane.asked(Some(SECRET)), ..plane.args() }).await;
     assert_eq!(done.code, 0, "{}", done.message);
 }
 

@@ -172,7 +172,7 @@ cards! {
     ORIGIN_BODY = Card::new("site[].origin.body", wait(10)).or("\"30s\"");
     /// From the request to the last byte of its response.
     ORIGIN_WHOLE = Card::new("site[].origin.whole", wait(10)).or("\"1h\"");
-    /// All attempts together, until a response head is there.
+    /// How long after the first attempt a further one may begin.
     ORIGIN_TOTAL = Card::new("site[].origin.total", wait(10)).or("\"2m\"");
     /// How long an unused connection is kept.
     ORIGIN_IDLE = Card::new("site[].origin.idle", wait(0)).or("\"60s\"");

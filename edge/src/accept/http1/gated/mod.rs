@@ -9,6 +9,7 @@
 //! transport looks ahead for a client that leaves, so that an answer from memory pays nothing.
 //! Every wait that this side of hyper knows has a deadline.
 
+use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -19,9 +20,10 @@ use hyper::rt::{Read, ReadBufCursor};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
 use super::Http1Config;
+use super::front::Front;
 use super::link::Link;
 use super::waits::{ReadWait, Waits};
-use crate::accept::{OutgoingBody, Screen, Screened};
+use crate::accept::{Handler, Screen, Screened};
 use crate::error::Cause;
 use crate::journal::{COUNTERS, Counters};
 
@@ -33,7 +35,22 @@ const BODY_READ_BYTES: usize = 32 * 1024;
 /// How much of what follows the present request is read while looking ahead, in bytes.
 const LOOKAHEAD_BYTES_MAX: usize = 16 * 1024;
 
+thread_local! {
+    /// A buffer that nobody uses at the moment; one per thread, for its next read.
+    static SPARE: Cell<Option<BytesMut>> = const { Cell::new(None) };
+}
+
+/// Keeps an empty buffer, unless it has grown.
+fn keep_spare(buffer: BytesMut) {
+    if (1..=2 * HEAD_READ_BYTES).contains(&buffer.capacity()) {
+        SPARE.set(Some(buffer));
+    }
+}
+
+mod parting;
 mod write;
+
+use parting::Parting;
 
 /// A rule or deadline that the content of a request broke, inside an [`io::Error`].
 #[derive(Debug)]
@@ -61,16 +78,19 @@ enum Stage {
 /// What the screen says of the bytes in the buffer.
 enum Looked {
     Released,
+    /// A whole request at once, which has no content.
+    Plain,
     NeedMore,
     Refused(Cause),
 }
 
 /// A transport behind a screen.
-pub(super) struct Gated<IO, S, B: OutgoingBody> {
+pub(super) struct Gated<IO, S, H: Handler> {
     pub(super) io: IO,
     screen: S,
     config: Http1Config,
-    link: Rc<Link<B>>,
+    front: Front<H>,
+    link: Rc<Link<H::Body>>,
     waits: Waits,
     /// Bytes read and not yet taken by hyper; the first `released` of them may be.
     pub(super) buffer: BytesMut,
@@ -92,19 +112,27 @@ pub(super) struct Gated<IO, S, B: OutgoingBody> {
     leaving: u64,
     /// Interim responses that are being written.
     interim: BytesMut,
+    /// A response of the front path that the socket has not taken entirely.
+    parting: Option<Parting>,
 }
 
-impl<IO, S, B> Gated<IO, S, B>
+impl<IO, S, H> Gated<IO, S, H>
 where
     IO: AsyncRead + AsyncWrite + Unpin,
     S: Screen,
-    B: OutgoingBody,
+    H: Handler,
 {
-    pub(super) fn new(io: IO, config: Http1Config, link: Rc<Link<B>>) -> Self {
+    pub(super) fn new(
+        io: IO,
+        config: Http1Config,
+        front: Front<H>,
+        link: Rc<Link<H::Body>>,
+    ) -> Self {
         Self {
             io,
             screen: S::default(),
             config,
+            front,
             link,
             waits: Waits::default(),
             buffer: BytesMut::new(),
@@ -118,6 +146,7 @@ where
             unflushed: false,
             leaving: 0,
             interim: BytesMut::new(),
+            parting: None,
         }
     }
 
@@ -148,8 +177,12 @@ where
                     self.fresh = self.released < self.buffer.len();
                 }
                 Screened::ReleaseEnd(bytes) => {
+                    let is_plain = self.stage == Stage::Head;
                     self.released += bytes;
                     self.stage = Stage::Complete;
+                    if is_plain {
+                        return Looked::Plain;
+                    }
                 }
                 Screened::Skip(bytes) => {
                     debug_assert_eq!(self.released, 0, "only before a request");
@@ -167,6 +200,11 @@ where
     /// Reads what the socket has, into the buffer.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let room = if self.stage == Stage::Body { BODY_READ_BYTES } else { HEAD_READ_BYTES };
+        if self.buffer.capacity() == 0
+            && let Some(spare) = SPARE.take()
+        {
+            self.buffer = spare;
+        }
         self.buffer.reserve(room);
         let read = ready!(std::pin::pin!(self.io.read_buf(&mut self.buffer)).poll(cx));
         match &read {
@@ -244,11 +282,11 @@ where
     }
 }
 
-impl<IO, S, B> Read for Gated<IO, S, B>
+impl<IO, S, H> Read for Gated<IO, S, H>
 where
     IO: AsyncRead + AsyncWrite + Unpin,
     S: Screen + Unpin,
-    B: OutgoingBody,
+    H: Handler,
 {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -256,13 +294,20 @@ where
         mut out: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.released == 0 && this.stage == Stage::Complete {
-            this.finish_request();
-        }
+        ready!(this.poll_parting(cx))?;
         loop {
             if this.released == 0 {
+                if this.stage == Stage::Complete {
+                    this.finish_request();
+                }
                 match this.look() {
                     Looked::Released => {}
+                    Looked::Plain => {
+                        if let Some(polled) = this.answer_before_hyper(cx) {
+                            ready!(polled)?;
+                            continue;
+                        }
+                    }
                     Looked::Refused(cause) => return Poll::Ready(this.refuse(cause)),
                     Looked::NeedMore if this.eof => return Poll::Ready(Ok(())),
                     Looked::NeedMore => match this.poll_fill(cx) {
@@ -272,8 +317,9 @@ where
                         }
                         Poll::Pending => {
                             if this.stage == Stage::Head && this.buffer.is_empty() {
-                                // Thousands of idle connections must not keep a buffer each.
-                                this.buffer = BytesMut::new();
+                                // Thousands of idle connections must not keep a buffer each:
+                                // the next one that reads gets it.
+                                keep_spare(std::mem::take(&mut this.buffer));
                             }
                             return this.poll_read_wait(cx);
                         }

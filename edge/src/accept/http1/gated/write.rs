@@ -14,14 +14,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Gated;
 use crate::accept::http1::link::Cut;
-use crate::accept::{OutgoingBody, Screen};
+use crate::accept::{Handler, Screen};
 use crate::journal::{COUNTERS, Counters};
 
-impl<IO, S, B> Gated<IO, S, B>
+impl<IO, S, H> Gated<IO, S, H>
 where
     IO: AsyncRead + AsyncWrite + Unpin,
     S: Screen,
-    B: OutgoingBody,
+    H: Handler,
 {
     /// Writes waiting interim responses, if this is a place between messages.
     fn poll_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -80,21 +80,36 @@ where
         }
     }
 
+    /// Flushes the transport, if it holds anything.
+    pub(super) fn poll_flush_io(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.unflushed {
+            match Pin::new(&mut self.io).poll_flush(cx) {
+                Poll::Ready(Ok(())) => self.unflushed = false,
+                Poll::Ready(Err(error)) => {
+                    self.failed = true;
+                    return Poll::Ready(Err(error));
+                }
+                Poll::Pending => return self.poll_write_wait(cx),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
     /// The socket takes nothing at the moment. Never ready with success.
-    fn poll_write_wait(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(super) fn poll_write_wait(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.waits.poll_write(cx, self.config.deadlines.write_ms));
         Counters::bump(&COUNTERS.client_deadlines);
         self.failed = true;
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
-    fn write_failed(&mut self) -> io::Error {
+    pub(super) fn write_failed(&mut self) -> io::Error {
         self.failed = true;
         io::ErrorKind::WriteZero.into()
     }
 
     /// hyper's buffer is empty, and so is ours.
-    fn flushed(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn flushed(&mut self, cx: &mut Context<'_>) {
         self.link.flushed();
         if self.link.cut.get() == Cut::Wanted {
             self.link.cut.set(Cut::Flushed);
@@ -103,11 +118,11 @@ where
     }
 }
 
-impl<IO, S, B> Write for Gated<IO, S, B>
+impl<IO, S, H> Write for Gated<IO, S, H>
 where
     IO: AsyncRead + AsyncWrite + Unpin,
     S: Screen + Unpin,
-    B: OutgoingBody,
+    H: Handler,
 {
     fn poll_write(
         self: Pin<&mut Self>,
@@ -131,18 +146,10 @@ where
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        ready!(this.poll_parting(cx))?;
         let wrote = std::mem::take(&mut this.mid_write);
         ready!(this.poll_interim(cx))?;
-        if this.unflushed {
-            match Pin::new(&mut this.io).poll_flush(cx) {
-                Poll::Ready(Ok(())) => this.unflushed = false,
-                Poll::Ready(Err(error)) => {
-                    this.failed = true;
-                    return Poll::Ready(Err(error));
-                }
-                Poll::Pending => return this.poll_write_wait(cx),
-            }
-        }
+        ready!(this.poll_flush_io(cx))?;
         this.flushed(cx);
         if !wrote && this.link.in_service() && this.link.breach.get().is_none() {
             return this.poll_look_ahead(cx);

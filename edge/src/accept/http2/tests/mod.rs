@@ -7,7 +7,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http::{HeaderMap, Response};
@@ -19,24 +19,28 @@ use tokio::time::Instant;
 
 use super::{Http2Config, serve};
 use crate::accept::connection::{Peer, Protocol};
-use crate::accept::{Connection, Delivery, Handler, OutgoingBody, Received};
+use crate::accept::{Answer, Connection, Delivery, Handler, OutgoingBody, Received};
 use crate::error::{Cause, Error};
 
 mod deadlines;
 mod floods;
 mod streams;
 
-type Answer = Pin<Box<dyn Future<Output = Response<Script>>>>;
+type Answering = Pin<Box<dyn Future<Output = Response<Script>>>>;
 
 /// A handler made of a closure.
 #[derive(Clone)]
-struct Scripted(Rc<dyn Fn(Received) -> Answer>);
+struct Scripted(Rc<dyn Fn(Received) -> Answering>);
 
 impl Handler for Scripted {
     type Body = Script;
 
-    fn call(&self, received: Received) -> impl Future<Output = Response<Script>> + 'static {
-        (self.0)(received)
+    fn call(&self, received: Received) -> Answer<Script> {
+        let mut answer = (self.0)(received);
+        match answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(response) => Answer::Now(response),
+            Poll::Pending => Answer::Later(answer),
+        }
     }
 }
 

@@ -27,7 +27,7 @@ async fn read(received: Received, desk: Desk) -> Response<Script> {
 }
 
 /// A handler that never answers and tells when it is dropped.
-fn stuck() -> (Rc<Cell<bool>>, impl Fn(Received, Desk) -> Answer + 'static) {
+fn stuck() -> (Rc<Cell<bool>>, impl Fn(Received, Desk) -> Answering + 'static) {
     struct Tell(Rc<Cell<bool>>);
     impl Drop for Tell {
         fn drop(&mut self) {
@@ -36,7 +36,7 @@ fn stuck() -> (Rc<Cell<bool>>, impl Fn(Received, Desk) -> Answer + 'static) {
     }
     let dropped = Rc::new(Cell::new(false));
     let told = Rc::clone(&dropped);
-    let handler = move |_: Received, _: Desk| -> Answer {
+    let handler = move |_: Received, _: Desk| -> Answering {
         let tell = Tell(Rc::clone(&told));
         Box::pin(async move {
             let _tell = tell;
@@ -63,7 +63,7 @@ fn a_refused_head_gets_one_answer_and_the_end() {
         (&format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n", "a".repeat(40_000)), "431"),
         (&format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: y\r\n".repeat(100)), "431"),
     ] {
-        story(async {
+        story(async || {
             let mut client = Client::new(hello);
             client.send(GET).await;
             client.until("hello.").await;
@@ -80,7 +80,7 @@ fn a_refused_head_gets_one_answer_and_the_end() {
 
 #[test]
 fn a_refusal_waits_for_earlier_answers() {
-    story(async {
+    story(async || {
         let mut client = Client::new(async |_, desk: Desk| {
             tokio::time::sleep(Duration::from_secs(1)).await;
             desk.whole("hello.")
@@ -96,7 +96,7 @@ fn a_refusal_waits_for_earlier_answers() {
 #[test]
 fn bad_chunks_become_the_handlers_400() {
     for body in ["5\r\nhelloX", "x\r\n", "5\nhello", "0\r\nContent-Length: 1\r\n\r\n"] {
-        story(async {
+        story(async || {
             let mut client = Client::new(read);
             client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n").await;
             client.send(body).await;
@@ -111,7 +111,7 @@ fn bad_chunks_become_the_handlers_400() {
 
 #[test]
 fn a_cut_body_is_visible() {
-    story(async {
+    story(async || {
         let mut client = Client::new(async |_, desk: Desk| {
             desk.stream(None, vec![Step::Data("begun"), Step::Fail])
         });
@@ -129,7 +129,7 @@ fn a_cut_body_is_visible() {
 
 #[test]
 fn a_body_shorter_than_declared_is_cut() {
-    story(async {
+    story(async || {
         let mut client =
             Client::new(async |_, desk: Desk| desk.stream(Some(10), vec![Step::Data("begun")]));
         client.send(&GET.repeat(2)).await;
@@ -141,7 +141,7 @@ fn a_body_shorter_than_declared_is_cut() {
 
 #[test]
 fn a_body_longer_than_declared_never_overflows() {
-    story(async {
+    story(async || {
         let mut client = Client::new(async |_, desk: Desk| {
             desk.stream(Some(3), vec![Step::Data("abc"), Step::Data("HTTP/1.1 200 OK")])
         });
@@ -154,7 +154,7 @@ fn a_body_longer_than_declared_never_overflows() {
 
 #[test]
 fn a_client_that_breaks_off_drops_the_handler() {
-    story(async {
+    story(async || {
         let (dropped, handler) = stuck();
         let mut client = Client::new(handler);
         client.send(GET).await;
@@ -168,7 +168,7 @@ fn a_client_that_breaks_off_drops_the_handler() {
 
 #[test]
 fn a_half_closed_client_has_a_moment_for_its_answer() {
-    story(async {
+    story(async || {
         let mut client = Client::new(async |received: Received, desk: Desk| {
             let wait = if received.head.uri.path() == "/slow" { 5_000 } else { 500 };
             tokio::time::sleep(Duration::from_millis(wait)).await;
@@ -184,7 +184,7 @@ fn a_half_closed_client_has_a_moment_for_its_answer() {
 
 #[test]
 fn a_client_that_leaves_during_the_answer_is_noticed() {
-    story(async {
+    story(async || {
         let go = Rc::new(Notify::new());
         let gate = Rc::clone(&go);
         let mut client = Client::new(move |_, desk: Desk| {
@@ -210,7 +210,7 @@ fn every_wait_has_a_deadline() {
         (posted, deadlines.body_ms, Some("408")),
         (GET, deadlines.idle_ms, Some("200")),
     ] {
-        story(async {
+        story(async || {
             let mut client = Client::new(read);
             let start = tokio::time::Instant::now();
             client.send(input).await;
@@ -224,7 +224,7 @@ fn every_wait_has_a_deadline() {
 
 #[test]
 fn a_trickled_head_is_not_given_more_time() {
-    story(async {
+    story(async || {
         let mut client = Client::new(hello);
         let start = tokio::time::Instant::now();
         for byte in GET.bytes().take(20) {
@@ -240,7 +240,7 @@ fn a_trickled_head_is_not_given_more_time() {
 
 #[test]
 fn a_client_that_takes_nothing_is_given_up() {
-    story(async {
+    story(async || {
         let config = Http1Config { limits: HeadLimits::default(), ..Http1Config::default() };
         let mut client =
             Client::with_pipe(64, config, async |_, desk: Desk| desk.whole(&"x".repeat(10_000)));
@@ -254,7 +254,7 @@ fn a_client_that_takes_nothing_is_given_up() {
 
 #[test]
 fn an_early_answer_to_an_upgrade_is_never_cut_silently() {
-    story(async {
+    story(async || {
         let mut client = Client::with_pipe(256, Http1Config::default(), async |_, desk: Desk| {
             desk.whole(&"x".repeat(10_000))
         });
@@ -278,7 +278,7 @@ fn an_early_answer_to_an_upgrade_is_never_cut_silently() {
 
 #[test]
 fn draining_closes_idle_connections_and_lets_answers_finish() {
-    story(async {
+    story(async || {
         let mut idle = Client::new(hello);
         idle.send(GET).await;
         idle.until("hello.").await;
@@ -307,7 +307,7 @@ fn draining_closes_idle_connections_and_lets_answers_finish() {
 
 #[test]
 fn a_request_that_is_on_its_way_when_draining_begins_is_answered() {
-    story(async {
+    story(async || {
         let mut client = Client::new(hello);
         client.send("GET / HT").await;
         client.settle().await;
@@ -320,7 +320,7 @@ fn a_request_that_is_on_its_way_when_draining_begins_is_answered() {
 
 #[test]
 fn a_new_connection_of_a_draining_node_closes() {
-    story(async {
+    story(async || {
         let mut client = Client::new(hello);
         client.drain.send(true).expect("served");
         assert_eq!(client.rest().await, "");

@@ -27,7 +27,7 @@ async fn echo(received: Received, desk: Desk) -> Response<Script> {
 
 #[test]
 fn a_connection_serves_one_request_after_another() {
-    story(async {
+    story(async || {
         let mut client = Client::new(echo);
         for _ in 0..3 {
             client.send(GET).await;
@@ -42,7 +42,7 @@ fn a_connection_serves_one_request_after_another() {
 
 #[test]
 fn pipelined_requests_are_answered_in_order() {
-    story(async {
+    story(async || {
         let mut client = Client::new(async |received: Received, desk| {
             if received.head.uri.path().ends_with('3') {
                 tokio::time::sleep(std::time::Duration::from_secs(1)).await;
@@ -69,7 +69,7 @@ fn pipelined_requests_are_answered_in_order() {
 
 #[test]
 fn input_may_arrive_byte_by_byte() {
-    story(async {
+    story(async || {
         let mut client = Client::new(echo);
         let input = "POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
         for byte in input.bytes() {
@@ -82,7 +82,7 @@ fn input_may_arrive_byte_by_byte() {
 
 #[test]
 fn large_content_passes_with_backpressure() {
-    story(async {
+    story(async || {
         let mut client = Client::with_pipe(
             1000,
             Http1Config::default(),
@@ -102,7 +102,7 @@ fn large_content_passes_with_backpressure() {
 
 #[test]
 fn streams_are_sized_chunked_or_end_with_the_connection() {
-    story(async {
+    story(async || {
         let handler = async |received: Received, desk: Desk| {
             let sized = received.head.uri.path() == "/sized";
             desk.stream(sized.then_some(5), vec![Step::Data("hel"), Step::Data("lo")])
@@ -125,7 +125,7 @@ fn streams_are_sized_chunked_or_end_with_the_connection() {
 
 #[test]
 fn trailers_reach_clients_that_take_them() {
-    story(async {
+    story(async || {
         let mut client = Client::new(async |_, desk: Desk| {
             let mut fields = HeaderMap::new();
             fields.insert("x-sum", HeaderValue::from_static("42"));
@@ -144,7 +144,7 @@ fn trailers_reach_clients_that_take_them() {
 
 #[test]
 fn what_may_have_no_content_gets_none() {
-    story(async {
+    story(async || {
         let mut client = Client::new(async |received: Received, desk: Desk| {
             let mut response = desk.whole("content");
             if let Ok(status) = received.head.uri.path()[1..].parse::<u16>() {
@@ -169,7 +169,7 @@ fn what_may_have_no_content_gets_none() {
 
 #[test]
 fn an_interim_status_is_no_final_response() {
-    story(async {
+    story(async || {
         let mut client = Client::new(async |_, desk: Desk| {
             let mut response = desk.whole("content");
             *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
@@ -185,7 +185,7 @@ fn an_interim_status_is_no_final_response() {
 
 #[test]
 fn continue_is_sent_when_the_content_is_wanted() {
-    story(async {
+    story(async || {
         let mut client = Client::new(echo);
         client
             .send(
@@ -202,7 +202,7 @@ fn continue_is_sent_when_the_content_is_wanted() {
 
 #[test]
 fn an_answer_without_the_expected_content_ends_the_connection() {
-    story(async {
+    story(async || {
         let mut client = Client::new(async |_, desk: Desk| desk.whole("no."));
         client
             .send(
@@ -217,7 +217,7 @@ fn an_answer_without_the_expected_content_ends_the_connection() {
 
 #[test]
 fn an_early_answer_arrives_though_the_content_is_unread() {
-    story(async {
+    story(async || {
         let mut client = Client::new(async |_, desk: Desk| desk.whole("enough."));
         client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 50000000\r\n\r\n").await;
         client.send(&"x".repeat(100_000)).await; // more than the pipe holds: it is being drained
@@ -232,7 +232,7 @@ fn an_early_answer_arrives_though_the_content_is_unread() {
 
 #[test]
 fn small_unread_content_does_not_end_the_connection() {
-    story(async {
+    story(async || {
         let mut client = Client::new(async |_, desk: Desk| desk.whole("ok."));
         for _ in 0..2 {
             client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello").await;
@@ -243,7 +243,7 @@ fn small_unread_content_does_not_end_the_connection() {
 
 #[test]
 fn interim_responses_precede_the_final_one() {
-    story(async {
+    story(async || {
         let go = Rc::new(Notify::new());
         let gate = Rc::clone(&go);
         let mut client = Client::new(move |mut received: Received, desk: Desk| {
@@ -275,7 +275,7 @@ fn interim_responses_precede_the_final_one() {
 
 #[test]
 fn interim_responses_may_come_from_another_task() {
-    story(async {
+    story(async || {
         let go = Rc::new(Notify::new());
         let (gate, finish) = (Rc::clone(&go), Rc::new(Notify::new()));
         let done = Rc::clone(&finish);
@@ -310,7 +310,7 @@ fn interim_responses_may_come_from_another_task() {
 
 #[test]
 fn the_next_request_waits_for_the_answer() {
-    story(async {
+    story(async || {
         let go = Rc::new(Notify::new());
         let calls = Rc::new(Cell::new(0));
         let (gate, counted) = (Rc::clone(&go), Rc::clone(&calls));
@@ -334,7 +334,7 @@ fn the_next_request_waits_for_the_answer() {
 
 #[test]
 fn old_clients_may_keep_the_connection() {
-    story(async {
+    story(async || {
         let mut client = Client::new(echo);
         for _ in 0..2 {
             client.send("GET /x HTTP/1.0\r\nConnection: keep-alive\r\n\r\n").await;

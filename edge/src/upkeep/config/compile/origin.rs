@@ -32,14 +32,14 @@ pub(super) fn origin(reader: &mut Reader<'_>, surroundings: &dyn Surroundings) -
         attempts_max: count(reader, &o::ORIGIN_ATTEMPTS_MAX) as u32,
         ca: ca.map(|(path, _)| path),
     };
-    // A wait that can never be reached is a misunderstanding.
+    // What can never happen is a misunderstanding.
     if options.response_ms > options.total_ms && reader.has(&o::ORIGIN_RESPONSE) {
         let place = reader.place_of(&o::ORIGIN_RESPONSE);
         let help = "write a `total` of at least `response`";
         reader.wrong(
             &o::ORIGIN_RESPONSE,
             place,
-            Wrong::new("the wait for one response is longer than for all attempts (`total`)", help),
+            Wrong::new("after so long a wait no further attempt may begin (`total`)", help),
         );
     }
     options
