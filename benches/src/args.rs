@@ -13,6 +13,7 @@ scenarios:
   big-object         one large object, fast and slow readers, with and without a disk
   memory-per-object  resident bytes per stored 1 KiB object
   purge              purges accepted per second; a lookup among 0, 1000 and 1000000 live ones
+  verdict            what deciding and storing cost, without a server
   all                each of them
 
   --rounds N     rounds of timed scenarios (default 7)
@@ -30,12 +31,20 @@ pub(crate) enum Scenario {
     BigObject,
     MemoryPerObject,
     Purge,
+    Verdict,
     All,
 }
 
 impl Scenario {
-    pub(crate) const EACH: [Self; 6] =
-        [Self::HitH1, Self::HitH2, Self::Pass, Self::BigObject, Self::MemoryPerObject, Self::Purge];
+    pub(crate) const EACH: [Self; 7] = [
+        Self::HitH1,
+        Self::HitH2,
+        Self::Pass,
+        Self::BigObject,
+        Self::MemoryPerObject,
+        Self::Purge,
+        Self::Verdict,
+    ];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -45,6 +54,7 @@ impl Scenario {
             Self::BigObject => "big-object",
             Self::MemoryPerObject => "memory-per-object",
             Self::Purge => "purge",
+            Self::Verdict => "verdict",
             Self::All => "all",
         }
     }

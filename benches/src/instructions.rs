@@ -76,7 +76,7 @@ fn control(server: &Server, what: &str) -> anyhow::Result<()> {
 }
 
 /// The sum of a dump, which is its last line: `totals: 123`.
-fn total(dump: &str) -> Option<u64> {
+pub(crate) fn total(dump: &str) -> Option<u64> {
     let line = dump.trim_end().lines().next_back()?;
     line.strip_prefix("totals:")?.trim().parse().ok()
 }

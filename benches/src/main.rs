@@ -16,6 +16,7 @@ mod bare;
 mod instructions;
 mod load;
 mod origin;
+mod policy;
 mod process;
 mod report;
 mod scenario;
@@ -36,6 +37,9 @@ fn main() -> ExitCode {
         words.next();
         return done(bare::run(words.next().unwrap_or_default().as_str()));
     }
+    if std::env::args().nth(1).as_deref() == Some(policy::WORD) {
+        return done(policy::run(words.skip(1)));
+    }
     match Args::parse(words) {
         Ok(args) => done(run(&args)),
         Err(why) => {
@@ -48,6 +52,10 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> anyhow::Result<()> {
     let scenarios: &[Scenario] =
         if args.scenario == Scenario::All { &Scenario::EACH } else { &[args.scenario] };
+    if args.scenario == Scenario::Verdict {
+        // Needs no node.
+        return scenario::verdict::run(args)?.publish(args);
+    }
     let args = &Args { node: Some(process::node(args)?), ..args.clone() };
     process::leave_the_server_its_core()?;
     for scenario in scenarios {
@@ -58,6 +66,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
             Scenario::MemoryPerObject => scenario::memory::run(args)?,
             Scenario::Pass => scenario::pass::run(args)?,
             Scenario::Purge => scenario::purge::run(args)?,
+            Scenario::Verdict => scenario::verdict::run(args)?,
             Scenario::All => continue,
         };
         report.publish(args)?;

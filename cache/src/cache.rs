@@ -10,23 +10,28 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 use crate::budget::{Budget, Class};
-use crate::directory::{Directory, Record, Varied};
+use crate::directory::{Directory, Record};
 use crate::fill::{FillPermit, Fills, HitForMiss, Waiter};
 use crate::head::{self, StoredHead};
 use crate::invalidate::{
     Live, Local, PurgeState, Sample, ScopeHash, Selection, TargetScopes, Wanted, Watermark,
 };
-use crate::policy::{self, Cause, Fresh, Judgement, Options, RequestFacts, Storable, flag};
-use crate::store::{CHUNK_BYTES, Health, Part, Presence, Store, StoreKey, Tier};
-use crate::variant;
+use crate::policy::{self, Cause, Fresh, Judgement, Options, RequestFacts, flag};
+use crate::range::{ByteRange, wanted};
+use crate::store::{Health, Part, Presence, Store, StoreKey, Tier};
 use crate::{CacheKey, Clock, Millis};
 
 mod explain;
 mod freshen;
 mod join;
+mod parts;
+mod select;
 
 pub use explain::{Compared, Explanation, Place, VariantView, WayOn};
 pub use join::Admission;
+pub use parts::Readers;
+pub(crate) use parts::{strong_tag, union};
+pub use select::{OTHERS_OFFERED_MAX, Offer};
 
 /// The cache. Shared by all cores; every method is short and holds no lock across an await.
 pub struct Cache {
@@ -80,6 +85,9 @@ pub struct Found {
     pub judgement: Judgement,
     /// The stored response that fits, unless a purge forbids its bytes.
     pub record: Option<Record>,
+    /// The bytes, from the first to the last, that the record lacks for this request: only parts
+    /// of its body are stored.
+    pub lacks: Option<ByteRange>,
     /// Hash of the selecting fields, for joining fills.
     selected: u64,
     /// What is stored is good for one request at a time: to wait for another's is in vain.
@@ -146,27 +154,7 @@ impl Cache {
 
     /// The lookup itself, with everything that it found out; what it gives leads to a [`Found`].
     fn examine(&self, request: &Request<'_>, now: Millis) -> Examined {
-        let mut selected = 0;
-        // Variants mostly vary on the same fields: those, which a client may make long, are
-        // hashed once for all of them.
-        let mut hashed: Option<(Arc<Varied>, [u8; 32])> = None;
-        let record = self.directory.find(request.key, |record| {
-            let Some(varied) = &record.varied else { return true };
-            if let Some((known, hash)) = &hashed
-                && known.vary == varied.vary
-            {
-                return *hash == varied.selected;
-            }
-            let hash = variant::selected_hash(request.key, &varied.vary, request.headers);
-            if selected == 0 {
-                selected = fold(&hash);
-            }
-            let fits = hash == varied.selected;
-            if !fits {
-                hashed = Some((Arc::clone(varied), hash));
-            }
-            fits
-        });
+        let (record, selected) = self.select(request);
         if record.is_some() {
             self.note(request);
         }
@@ -182,7 +170,15 @@ impl Cache {
         let purges = purges.unwrap_or_default();
         let stored = record.as_ref().map(|record| (&record.fresh, record.stale_since));
         let judgement = policy::reuse::judge(request.facts, stored, &purges, now, request.options);
-        Examined { judgement, record, selected }
+        let lacks = record.as_ref().and_then(|record| {
+            let parts = record.parts.as_ref()?;
+            wanted::lacking(request.facts.method, request.headers, parts, record.length)
+        });
+        let judgement = match lacks {
+            Some(_) => policy::reuse::incomplete(judgement, request.facts),
+            None => judgement,
+        };
+        Examined { judgement, record, lacks, selected }
     }
 
     /// Which purges select a record.
@@ -224,16 +220,10 @@ impl Cache {
         take_apart(record, &block, Tier::Memory)
     }
 
-    /// Whether all chunks of `from..to` could be read now, by RAM tables alone.
-    pub fn can_read(&self, record: &Record, from: u64, to: u64) -> bool {
-        if record.inline || from >= to {
-            return true;
-        }
-        let (first, last) = (from / CHUNK_BYTES as u64, (to - 1) / CHUNK_BYTES as u64);
-        (first..=last).all(|chunk| {
-            let key = StoreKey { object: record.body, part: Part::Chunk(chunk as u32) };
-            self.store.presence(key) != Presence::Absent
-        })
+    /// Whether a chunk could be read now, by RAM tables alone.
+    fn has_chunk(&self, object: u64, chunk: u64) -> bool {
+        let key = StoreKey { object, part: Part::Chunk(chunk as u32) };
+        self.store.presence(key) != Presence::Absent
     }
 
     /// Takes a request's URL into the sample.
@@ -246,7 +236,8 @@ impl Cache {
     pub fn count(&self, scopes: &[ScopeHash], wanted: Wanted) -> Selection {
         let mut count = self.sample.count(scopes, wanted);
         self.directory.each(|record| {
-            count.see(&record.key, &record.tags, record.tags_overflow, record.length);
+            let bytes = record.stored_bytes();
+            count.see(&record.key, &record.tags, record.tags_overflow, bytes);
         });
         count.done()
     }
@@ -256,7 +247,7 @@ impl Cache {
         let mut found = Selection { is_exact: true, ..Selection::default() };
         for record in keys.iter().flat_map(|key| self.directory.variants(key)) {
             found.responses += 1;
-            found.bytes += record.length;
+            found.bytes += record.stored_bytes();
         }
         found
     }
@@ -284,9 +275,9 @@ impl Cache {
         // A variant that was fetched later is never replaced: if a purge selects it, the purge
         // selects what was fetched before it, too.
         let published = self.directory.publish(record, |_| false);
-        for old in published.freed.iter().filter(|old| old.inline) {
+        for old in published.freed.iter().filter(|old| old.inline || old.parts.is_some()) {
             // Readers of an inline body hold it already. Chunks of a large one may still be read;
-            // they age out.
+            // they age out. Of a body in parts only the head is forgotten: the pieces live on.
             self.store.forget(StoreKey { object: old.head, part: Part::Head });
         }
     }
@@ -308,15 +299,6 @@ impl Cache {
             request.options,
         )
     }
-
-    /// What a response varies on, bound to the request that was sent.
-    pub fn varied(&self, request: &Request<'_>, storable: &Storable) -> Option<Arc<Varied>> {
-        (!storable.vary.is_empty()).then(|| {
-            let vary = storable.vary.clone();
-            let selected = variant::selected_hash(request.key, &vary, request.headers);
-            Arc::new(Varied { vary, selected })
-        })
-    }
 }
 
 /// What a lookup found out.
@@ -324,13 +306,15 @@ struct Examined {
     judgement: Judgement,
     /// The response that fits, whatever purges say of it.
     record: Option<Record>,
+    /// What that lacks for this request.
+    lacks: Option<ByteRange>,
     /// Hash of the selecting fields, as far as they were looked at.
     selected: u64,
 }
 
 impl Examined {
     fn into_found(self, request: &Request<'_>) -> Found {
-        let Self { judgement, record, mut selected } = self;
+        let Self { judgement, record, lacks, mut selected } = self;
         let record = record.filter(|_| !judgement.purges.forbids());
         let solitary = record.as_ref().is_some_and(|record| is_solitary(&record.fresh));
         if request.facts.authorization {
@@ -338,7 +322,8 @@ impl Examined {
             // more: nobody else waits for it.
             selected = selected.rotate_left(1) ^ AUTHORIZED;
         }
-        Found { judgement, record, selected, solitary }
+        let lacks = lacks.filter(|_| record.is_some());
+        Found { judgement, record, lacks, selected, solitary }
     }
 }
 
@@ -355,8 +340,4 @@ fn take_apart(record: &Record, block: &Bytes, tier: Tier) -> Option<Loaded> {
     let (head, inline) = head::decode_again(block)?;
     let whole = !record.inline || inline.len() as u64 == record.length;
     whole.then_some(Loaded { head, inline, tier })
-}
-
-fn fold(hash: &[u8; 32]) -> u64 {
-    u64::from_le_bytes(hash[..8].try_into().expect("32 bytes")) | 1
 }

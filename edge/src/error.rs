@@ -91,6 +91,8 @@ causes! {
     Version: Client, HTTP_VERSION_NOT_SUPPORTED, "http_request_error", "version", "This HTTP version is not supported.";
     /// An expectation other than 100-continue.
     Expectation: Client, EXPECTATION_FAILED, "http_request_error", "expectation", "This expectation cannot be met.";
+    /// The request was here before (RFC 8586).
+    Loop: Client, LOOP_DETECTED, "proxy_loop_detected", "loop", "This request has come through this node before.";
     /// A filter or rule refused the request.
     Refused: Client, FORBIDDEN, "http_request_denied", "refused", "The request was refused by a rule of this site.";
     /// `only-if-cached` and nothing usable is stored.
@@ -107,6 +109,8 @@ causes! {
     Draining: Edge, SERVICE_UNAVAILABLE, "proxy_internal_response", "draining", "This node is shutting down.";
     /// The origin's name has no address.
     OriginDns: Origin, BAD_GATEWAY, "dns_error", "origin_dns", "The origin's name could not be resolved.";
+    /// No answer about the origin's name in time.
+    OriginDnsTimeout: Origin, GATEWAY_TIMEOUT, "dns_timeout", "origin_dns_timeout", "The origin's name was not resolved in time.";
     /// Connection refused.
     OriginRefused: Origin, BAD_GATEWAY, "connection_refused", "origin_refused", "The origin refused the connection.";
     /// Connection not established in time.
@@ -115,12 +119,16 @@ causes! {
     OriginUnreachable: Origin, BAD_GATEWAY, "destination_ip_unroutable", "origin_unreachable", "The origin could not be reached.";
     /// The TLS handshake with the origin failed.
     OriginTls: Origin, BAD_GATEWAY, "tls_protocol_error", "origin_tls", "The TLS handshake with the origin failed.";
+    /// The TLS handshake with the origin did not end in time.
+    OriginTlsTimeout: Origin, GATEWAY_TIMEOUT, "connection_timeout", "origin_tls_timeout", "The TLS handshake with the origin took too long.";
     /// The origin's certificate is not acceptable.
     OriginCertificate: Origin, BAD_GATEWAY, "tls_certificate_error", "origin_certificate", "The origin's certificate was not accepted.";
     /// No response head in time.
     OriginResponseTimeout: Origin, GATEWAY_TIMEOUT, "http_response_timeout", "origin_response_timeout", "The origin did not answer in time.";
     /// The response body stalled.
     OriginBodyTimeout: Origin, GATEWAY_TIMEOUT, "http_response_timeout", "origin_body_timeout", "The origin stopped sending.";
+    /// The response as a whole took too long.
+    OriginWholeTimeout: Origin, GATEWAY_TIMEOUT, "http_response_timeout", "origin_whole_timeout", "The origin took too long for its whole response.";
     /// The connection broke before the response was complete.
     OriginBroke: Origin, BAD_GATEWAY, "http_response_incomplete", "origin_broke", "The origin broke off its response.";
     /// The response is not valid HTTP.

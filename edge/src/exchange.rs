@@ -50,9 +50,11 @@ mod fetch;
 mod filtering;
 mod head;
 mod outbound;
+mod parts;
 mod pass;
 mod post;
 mod purge;
+mod sticky;
 mod upload;
 
 pub use close::Closing;
@@ -397,15 +399,16 @@ impl Exchange {
             Entry::Again => Step::Look,
             Entry::Alone(cause) => Step::Pass(cause.token()),
             Entry::Follow(waiter) => {
-                Step::Await(Await { waiter, lead: None, base: found.record.map(Box::new) })
+                Step::Await(Await { waiter, lead: None, base: found.base().cloned().map(Box::new) })
             }
             Entry::Lead(permit, waiter) => {
                 let (hand, handed) = oneshot::channel();
                 let (hints, interim) = mpsc::channel(INTERIM_WAITING_MAX);
                 let origin = Rc::<OnceCell<Arc<str>>>::default();
                 let leader = fetch::Leader { hand, interim: hints, origin: Rc::clone(&origin) };
-                let base = found.record.map(Box::new);
-                let job = fetch::Job::new(self, base.clone(), Some(leader));
+                let base = found.base().cloned().map(Box::new);
+                let incomplete = || found.incomplete().cloned().map(Box::new);
+                let job = fetch::Job::new(self, base.clone().or_else(incomplete), Some(leader));
                 tokio::task::spawn_local(job.run(permit));
                 Step::Await(Await { waiter, lead: Some(Lead { handed, interim, origin }), base })
             }
@@ -417,7 +420,8 @@ impl Exchange {
         let cache = &self.shared.cache;
         let enter = || cache.enter_background(&self.request(), found);
         if let Some(permit) = self.world.ramp(&self.plan.site).start(cache.clock.now(), enter) {
-            let job = fetch::Job::new(self, found.record.clone().map(Box::new), None);
+            // A fetch asks with GET, whatever method found the response stale.
+            let job = fetch::Job::new(self, found.record.clone().map(Box::new), None).for_get();
             tokio::task::spawn_local(job.run(permit));
         }
     }
@@ -437,6 +441,7 @@ impl Exchange {
             }
         };
         match outcome {
+            HeadOutcome::Head(head) if leads && self.is_useless(&head) => Step::Pass(NOT_SHARED),
             HeadOutcome::Head(head) if leads => {
                 Step::Fill(head, waiting.waiter, CacheOutcome::Miss)
             }

@@ -37,5 +37,6 @@ pub fn is_irremovable(name: &HeaderName) -> bool {
             | header::VARY
             | header::VIA
             | header::FORWARDED
-    ) || name.as_str().starts_with("x-forwarded-")
+    ) || name.as_str() == "cdn-loop"
+        || name.as_str().starts_with("x-forwarded-")
 }

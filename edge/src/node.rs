@@ -79,6 +79,11 @@ impl World {
         self.ramps.get(&site.index).expect("a world has a ramp for each of its sites")
     }
 
+    /// Lets the pools check their origins. Needs a runtime that lives as long as the node.
+    pub fn watch(&self) {
+        self.pools.values().for_each(Pool::watch);
+    }
+
     /// The pool of a site of this world.
     pub fn pool(&self, site: &Site) -> &Arc<Pool> {
         self.pools.get(&site.index).expect("a world has a pool for each of its sites")

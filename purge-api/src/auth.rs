@@ -21,16 +21,21 @@ pub enum TokenScope {
     PurgeSite(String),
     /// Read status, metrics and the audit trail.
     Read,
+    /// Take origins out and put them back, and read.
+    Operate,
 }
 
 impl TokenScope {
-    /// Reads `purge`, `purge:SITE` or `read`.
+    /// Reads `purge`, `purge:SITE`, `read` or `operate`.
     pub fn parse(text: &str) -> Result<Self, String> {
         match text.split_once(':') {
             None if text == "purge" => Ok(Self::Purge),
             None if text == "read" => Ok(Self::Read),
+            None if text == "operate" => Ok(Self::Operate),
             Some(("purge", site)) if !site.is_empty() => Ok(Self::PurgeSite(site.to_owned())),
-            _ => Err(format!("{text:?} is no scope; scopes are purge, purge:SITE and read")),
+            _ => {
+                Err(format!("{text:?} is no scope; scopes are purge, purge:SITE, read and operate"))
+            }
         }
     }
 }
@@ -131,7 +136,7 @@ impl Authorized {
 
     /// May read status, metrics and the whole audit trail.
     pub fn may_read(&self) -> bool {
-        self.allows(|scope| matches!(scope, TokenScope::Read | TokenScope::Purge))
+        self.allows(|scope| !matches!(scope, TokenScope::PurgeSite(_)))
     }
 
     /// May purge what touches only `site`; `None` for what may touch every site.
@@ -139,8 +144,13 @@ impl Authorized {
         self.allows(|scope| match scope {
             TokenScope::Purge => true,
             TokenScope::PurgeSite(own) => site == Some(own),
-            TokenScope::Read => false,
+            TokenScope::Read | TokenScope::Operate => false,
         })
+    }
+
+    /// May take origins out and put them back.
+    pub fn may_operate(&self) -> bool {
+        self.allows(|scope| *scope == TokenScope::Operate)
     }
 
     /// May read one entry that touches only `site`.
@@ -192,6 +202,8 @@ mod tests {
         assert!(by("purge:shop").may_purge(Some("shop")) && !by("purge:shop").may_purge(None));
         assert!(!by("purge:shop").may_purge(Some("blog")) && !by("purge:shop").may_read());
         assert!(by("read").may_read() && !by("read").may_purge(Some("shop")));
+        assert!(by("operate").may_operate() && by("operate").may_read());
+        assert!(!by("operate").may_purge(Some("shop")) && !by("purge").may_operate());
         assert!(TokenScope::parse("purge:").is_err() && TokenScope::parse("all").is_err());
     }
 

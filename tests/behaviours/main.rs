@@ -16,13 +16,16 @@ mod tls;
 // What is stored, and who is given it.
 mod freshness;
 mod methods;
+mod partial;
 mod ranges;
 mod regressions;
+mod site_rules;
 mod storing;
 mod validation;
 mod variants;
 
 // The origin: one question for many clients, answers that are late, broken or missing.
+mod balancing;
 mod broken;
 mod collapse;
 mod large;

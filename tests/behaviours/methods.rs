@@ -24,7 +24,10 @@ fn r9110_9_3_3_an_answer_to_post_that_names_its_own_url_answers_later_gets() {
         let edge = Edge::before(&origin);
         let post = edge.client().request("POST", "/a?b", &[], b"x");
         assert_eq!(post.text(), "0");
-        assert_eq!(post.field("cache-status"), "selvedge; fwd=method; ttl=60; stored");
+        assert_eq!(
+            post.field("cache-status"),
+            "selvedge; fwd=method; ttl=60; stored; detail=METHOD"
+        );
         let get = edge.get("/a?b");
         assert!(get.is_hit() && get.text() == "0", "{location}: {get:?}");
         assert!(!edge.get("/a").is_hit());

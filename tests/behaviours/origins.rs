@@ -28,7 +28,8 @@ fn one_connection_serves_many_requests() {
 #[test]
 fn two_origins_share_the_load() {
     let (one, two) = (Origin::constant("1"), Origin::constant("2"));
-    let edge = Edge::start(&["--origin", &one.url(), "--origin", &two.url(), "--workers", "1"]);
+    let turns = "[site.origin]\nbalance = \"turns\"\n";
+    let edge = ConfigFile::new("", &config::site(&[&one, &two], turns)).start();
     for n in 0..40 {
         edge.get(&format!("/{n}"));
     }

@@ -15,6 +15,27 @@ fn send(to: &mut Responder<'_>, fields: &[(&'static str, String)], body: impl As
     to.send(200, &fields, body);
 }
 
+/// Found by the model of RFC 9111 (`tests/reference`): the answer to such a fetch was thrown away.
+#[test]
+fn what_a_head_finds_stale_is_refreshed_for_later_gets() {
+    let origin = Origin::start(|request, to| match request.number {
+        0 => send(to, &stale(", stale-while-revalidate=1000"), "old"),
+        _ => to.cacheable("new"),
+    });
+    let edge = Edge::before(&origin);
+    edge.get("/a");
+    let head = edge.client().request("HEAD", "/a", &[], b"");
+    assert!(head.field("cache-status").contains("selvedge; hit; ttl=-"), "{head:?}");
+    eventually("the refresh is stored", || {
+        // Only what is stored: this asks nobody.
+        let told = edge.admin("GET", "/v1/explain?url=http://test.example/a", "").json();
+        (told["now"]["detail"] == "FRESH").then_some(())
+    });
+    assert_eq!((edge.get("/a").text().as_str(), origin.count()), ("new", 2));
+    let methods: Vec<_> = origin.requests().into_iter().map(|request| request.method).collect();
+    assert_eq!(methods, ["GET", "GET"]);
+}
+
 #[test]
 fn while_it_is_revalidated_once_everybody_gets_the_stale_response_at_once() {
     let go = Latch::default();

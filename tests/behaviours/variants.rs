@@ -1,6 +1,6 @@
 //! One URL, several responses: `Vary`.
 
-use harness::{Edge, Origin};
+use harness::{ConfigFile, Edge, Origin, config};
 
 /// An origin that answers with the named fields of the request, and varies by them.
 fn echo(vary: &'static [&'static str]) -> Origin {
@@ -126,4 +126,116 @@ fn many_variants_of_one_url_stay_apart() {
             assert_eq!(answer.text(), user, "round {round}");
         }
     }
+}
+
+#[test]
+fn s4_1_a_stored_language_answers_who_prefers_it_alone() {
+    let origin = Origin::start(|request, to| {
+        let german = request.field("accept-language").contains("de");
+        let language = if german { "de" } else { "en" };
+        let fields = [
+            ("Cache-Control", "max-age=60"),
+            ("Vary", "Accept-Language"),
+            ("Content-Language", language),
+        ];
+        to.send(200, &fields, language);
+    });
+    let edge = Edge::before(&origin);
+    let ask = |language: &str| edge.get_with("/a", &[("Accept-Language", language)]);
+    ask("en, de");
+    for same in ["de", "DE ; q=0.9, fr;q=0.5", "fr;q=0.5, de;q=1.0"] {
+        let answer = ask(same);
+        assert!(answer.is_hit() && answer.text() == "de", "{same}: {answer:?}");
+    }
+    for other in ["fr", "de, fr", "de-CH", "de;q=0.1, fr;q=0.2", "de;q=x", "*"] {
+        assert!(!ask(other).is_hit(), "{other}");
+    }
+}
+
+#[test]
+fn a_site_can_have_languages_compared_exactly() {
+    let origin = Origin::start(|_, to| {
+        let fields = [
+            ("Cache-Control", "max-age=60"),
+            ("Vary", "Accept-Language"),
+            ("Content-Language", "de"),
+        ];
+        to.send(200, &fields, "x");
+    });
+    let rules = config::site(&[&origin], "[site.key]\nlanguage = \"exact\"");
+    let file = ConfigFile::new("", &rules);
+    let edge = file.start();
+    edge.get_with("/a", &[("Accept-Language", "en, de")]);
+    assert!(!edge.get_with("/a", &[("Accept-Language", "de")]).is_hit());
+    assert!(edge.get_with("/a", &[("Accept-Language", "DE,en")]).is_hit());
+}
+
+/// An origin with a page in two codings of the letter that `X-Kind` names, each with its tag.
+fn tagged(lifetime: &'static str) -> Origin {
+    Origin::start(move |request, to| {
+        // Capital letters are the page of their small ones.
+        let kind = request.field("x-kind").to_ascii_lowercase();
+        let tag = format!("\"{kind}\"");
+        let fields = [("Cache-Control", lifetime), ("Vary", "X-Kind"), ("ETag", tag.as_str())];
+        let tags = request.field("if-none-match");
+        let same = tags.split(',').any(|offered| offered.trim() == tag);
+        to.send(if same { 304 } else { 200 }, &fields, if same { "" } else { &kind });
+    })
+}
+
+#[test]
+fn s4_3_1_all_variants_are_offered_and_the_304_selects_one() {
+    let origin = tagged("max-age=60");
+    let edge = Edge::before(&origin);
+    let ask = |kind: &str| edge.get_with("/a", &[("X-Kind", kind)]);
+    ask("a");
+    ask("b");
+    for (kind, body, hit) in
+        [("A", "a", false), ("B", "b", false), ("A", "a", true), ("a", "a", true)]
+    {
+        let answer = ask(kind);
+        assert_eq!(
+            (answer.status, answer.text().as_str(), answer.is_hit()),
+            (200, body, hit),
+            "{kind}"
+        );
+    }
+    let asked = origin.requests();
+    assert_eq!(asked[1].field("if-none-match"), "\"a\"");
+    assert_eq!(asked[2].field("if-none-match"), "\"b\", \"a\"");
+    assert_eq!(asked.len(), 4);
+    // What is none of them is fetched and stored as itself.
+    assert_eq!(ask("c").text(), "c");
+    assert!(ask("c").is_hit() && ask("b").is_hit());
+}
+
+#[test]
+fn variants_that_share_a_tag_or_a_coding_the_client_did_not_name_are_not_offered() {
+    // The same tag for every coding: an origin that compresses behind its own validators.
+    let origin = Origin::start(|request, to| {
+        let gzip = request.field("accept-encoding").contains("gzip");
+        let mut fields = vec![
+            ("Cache-Control", "max-age=60"),
+            ("Vary", "Accept-Encoding"),
+            ("ETag", "\"same\""),
+        ];
+        if gzip {
+            fields.push(("Content-Encoding", "gzip"));
+        }
+        let status = if request.field("if-none-match").is_empty() { 200 } else { 304 };
+        let body = if status == 304 {
+            ""
+        } else if gzip {
+            "packed"
+        } else {
+            "plain"
+        };
+        to.send(status, &fields, body);
+    });
+    let edge = Edge::before(&origin);
+    assert_eq!(edge.get_with("/a", &[("Accept-Encoding", "gzip")]).text(), "packed");
+    assert_eq!(edge.get("/a").text(), "plain");
+    assert_eq!(edge.get_with("/a", &[("Accept-Encoding", "gzip, br")]).text(), "packed");
+    assert_eq!(edge.get_with("/a", &[("Accept-Encoding", "br")]).text(), "plain");
+    assert_eq!(origin.count(), 4);
 }

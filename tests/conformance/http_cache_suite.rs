@@ -6,6 +6,8 @@ use std::process::Command;
 use harness::parts::{self, Part};
 use serde_json::Value;
 
+use super::nodes::Door;
+
 /// What a test claims.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Kind {
@@ -86,10 +88,15 @@ impl Suite {
     ///
     /// # Panics
     /// When the runner fails as a whole.
-    pub fn run(&self, base: &str, at_once: usize, ids: &[String]) -> Vec<Outcome> {
+    pub fn run(&self, door: &Door, at_once: usize, ids: &[String]) -> Vec<Outcome> {
         let runner = Path::new(env!("CARGO_MANIFEST_DIR")).join("conformance/run.mjs");
         let mut command: Command = parts::command(&self.node);
-        command.arg(runner).arg(&self.package).args([base, &at_once.to_string()]).args(ids);
+        let protocol = if door.is_h2 { "h2" } else { "h1" };
+        command.arg(runner).arg(&self.package).args([&door.base, protocol, &at_once.to_string()]);
+        command.args(ids);
+        if let Some(ca) = &door.ca {
+            command.env("NODE_EXTRA_CA_CERTS", ca);
+        }
         let output = parts::output(command);
         String::from_utf8_lossy(&output).lines().map(outcome).collect()
     }

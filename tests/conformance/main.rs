@@ -1,4 +1,5 @@
-//! Suites that others wrote, and the list of what does not pass with the reason.
+//! Suites that others wrote, and the list of what does not pass with the reason: one list for every
+//! way to run a node.
 //!
 //! A test that fails without standing in `expected.toml` is a failure here; so is one that stands
 //! there and passes, so that the list cannot rot. To write the list anew, with the reasons kept:
@@ -12,13 +13,14 @@
 
 mod expected;
 mod http_cache_suite;
+mod nodes;
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use expected::Expected;
-use harness::Edge;
 use http_cache_suite::{Kind, Outcome, Suite};
+use nodes::{Door, Nodes};
 
 /// Least number of tests that must pass.
 const REQUIRED_MIN: usize = 120;
@@ -32,18 +34,79 @@ const AT_ONCE: usize = 50;
 const AT_ONCE_CALM: usize = 4;
 
 #[test]
-fn the_http_cache_suite_gives_what_is_expected() {
+fn the_suite_gives_what_is_expected_in_memory() {
     let suite = Suite::start();
-    let edge = Edge::start(&["--origin", &suite.origin_url(), "--memory", "64MiB"]);
-    let base = format!("http://{}", edge.address);
+    let nodes = Nodes::start(&["--origin", &suite.origin_url(), "--memory", "64MiB"]);
+    let mut expected = Expected::read(&list());
+    let outcomes = outcomes(&suite, &nodes.plain(), &expected);
+    if std::env::var_os("SELVEDGE_CONFORMANCE_REWRITE").is_some() {
+        expected.rewrite(&outcomes);
+        expected.write(&list());
+    }
+    assert_expected(&expected, &outcomes);
+}
 
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("conformance/expected.toml");
-    let mut expected = Expected::read(&file);
-    let mut outcomes = suite.run(&base, AT_ONCE, &[]);
+/// The same node on a disk: first empty, then with what it read back after a restart.
+#[test]
+fn the_suite_gives_the_same_on_a_disk_and_after_a_restart() {
+    let suite = Suite::start();
+    let disk = harness::temp::dir();
+    let folder = disk.path().to_str().expect("a plain name");
+    let origin = suite.origin_url();
+    let arguments =
+        ["--origin", &origin, "--memory", "16MiB", "--disk", folder, "--disk-size", "256MiB"];
+    for _ in ["empty", "warm"] {
+        let nodes = Nodes::start(&arguments);
+        same(&suite, &nodes.plain());
+        assert_eq!(nodes.stop().code(), Some(0));
+    }
+}
+
+#[test]
+fn the_suite_gives_the_same_over_tls() {
+    let suite = Suite::start();
+    let nodes = Nodes::with_tls(&suite.origin_url());
+    same(&suite, &nodes.tls(false));
+}
+
+#[test]
+fn the_suite_gives_the_same_over_http2() {
+    let suite = Suite::start();
+    let nodes = Nodes::with_tls(&suite.origin_url());
+    same(&suite, &nodes.tls(true));
+}
+
+#[test]
+fn the_suite_gives_the_same_behind_a_parent() {
+    let suite = Suite::start();
+    let nodes = Nodes::behind_a_parent(&suite.origin_url());
+    same(&suite, &nodes.plain());
+}
+
+#[test]
+fn the_suite_gives_the_same_with_eight_workers() {
+    let suite = Suite::start();
+    let nodes = Nodes::start(&["--origin", &suite.origin_url(), "--workers", "8"]);
+    same(&suite, &nodes.plain());
+}
+
+fn list() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("conformance/expected.toml")
+}
+
+/// Runs the suite through a door and holds what came against the list.
+fn same(suite: &Suite, door: &Door) {
+    let expected = Expected::read(&list());
+    assert_expected(&expected, &outcomes(suite, door, &expected));
+}
+
+/// What came of every test; what surprised was asked once more, calmly.
+fn outcomes(suite: &Suite, door: &Door, expected: &Expected) -> Vec<Outcome> {
+    let mut outcomes = suite.run(door, AT_ONCE, &[]);
     let surprising: Vec<String> =
         outcomes.iter().filter(|it| expected.is_surprised_by(it)).map(|it| it.id.clone()).collect();
     if !surprising.is_empty() {
-        let again = suite.run(&base, AT_ONCE_CALM, &surprising);
+        let again = suite.run(door, AT_ONCE_CALM, &surprising);
         for outcome in &mut outcomes {
             if let Some(calm) = again.iter().find(|calm| calm.id == outcome.id) {
                 if calm.passed != outcome.passed {
@@ -53,17 +116,16 @@ fn the_http_cache_suite_gives_what_is_expected() {
             }
         }
     }
+    outcomes
+}
 
+fn assert_expected(expected: &Expected, outcomes: &[Outcome]) {
     let passed = |kind| outcomes.iter().filter(|it| it.kind == kind && it.passed).count();
     let all = |kind| outcomes.iter().filter(|it| it.kind == kind).count();
     for kind in Kind::ALL {
         println!("{}: {} of {} pass", kind.name(), passed(kind), all(kind));
     }
-    if std::env::var_os("SELVEDGE_CONFORMANCE_REWRITE").is_some() {
-        expected.rewrite(&outcomes);
-        expected.write(&file);
-    }
-    let wrong = complaints(&expected, &outcomes);
+    let wrong = complaints(expected, outcomes);
     assert!(wrong.is_empty(), "{} differences:\n{}", wrong.len(), wrong.join("\n"));
     assert_eq!([all(Kind::Required), all(Kind::Optimal), all(Kind::Check)], [165, 95, 90]);
     assert!(passed(Kind::Required) >= REQUIRED_MIN);

@@ -14,15 +14,16 @@ use super::{Cache, Request};
 use crate::Millis;
 use crate::directory::Record;
 use crate::fill::InFlight;
+use crate::fill::collapse::Candidate;
 use crate::head::{self, StoredHead};
 use crate::invalidate::{LedgerId, Marks, Position, Probed};
 use crate::policy::outlook::{Span, outlook, stands_in_until};
 use crate::policy::{Cause, Judgement};
-use crate::store::{CHUNK_BYTES, Part, Presence, StoreKey};
+use crate::store::{Part, Presence, StoreKey};
 use crate::variant::normalize;
 
 /// Chunks of one body whose place is looked up; of a longer body the first ones speak.
-const CHUNKS_SEEN_MAX: u64 = 16_384;
+const CHUNKS_SEEN_MAX: usize = 16_384;
 
 /// What a request would meet, and why.
 #[derive(Clone, Debug)]
@@ -59,7 +60,7 @@ pub struct VariantView {
     /// Whether it fits the request.
     pub fits: bool,
     /// The selecting fields and what the request says in them, normalised; `None`: not there.
-    pub selecting: Vec<(http::HeaderName, Option<Vec<u8>>)>,
+    pub selecting: Vec<(http::HeaderName, Option<String>)>,
     /// When it was received.
     pub received: Millis,
     /// Its status.
@@ -150,7 +151,9 @@ impl Cache {
         let stored = record.as_ref().map(|record| (&record.fresh, record.stale_since));
         let (facts, options) = (request.facts, request.options);
         let purges = &judgement.purges;
-        let fills = self.fills.listed(request.key, |fill| self.may_join(request, &found, fill));
+        let asks = found.asks(request);
+        let may_join = |fill: &Candidate<'_>| self.may_join(request, &found, asks, fill);
+        let fills = self.fills.listed(request.key, may_join);
         let way_on = match self.uncacheable(request) {
             Some(true) => WayOn::Alone(Cause::HitForMiss),
             _ if fills.iter().any(|fill| fill.admits) => WayOn::Join,
@@ -234,17 +237,10 @@ impl Cache {
 
     fn place(&self, record: &Record) -> Place {
         let head = self.store.presence(StoreKey { object: record.head, part: Part::Head });
-        let chunks = if record.inline { 0 } else { record.length.div_ceil(CHUNK_BYTES as u64) };
-        let mut place = Place {
-            head,
-            inline: record.inline,
-            chunks: chunks.min(CHUNKS_SEEN_MAX),
-            in_memory: 0,
-            on_disk: 0,
-        };
-        for chunk in 0..place.chunks {
-            let key = StoreKey { object: record.body, part: Part::Chunk(chunk as u32) };
-            match self.store.presence(key) {
+        let mut place = Place { head, inline: record.inline, chunks: 0, in_memory: 0, on_disk: 0 };
+        for (object, chunk) in record.chunks().take(CHUNKS_SEEN_MAX) {
+            place.chunks += 1;
+            match self.store.presence(StoreKey { object, part: Part::Chunk(chunk) }) {
                 Presence::Memory => place.in_memory += 1,
                 Presence::Disk => place.on_disk += 1,
                 Presence::Absent => {}
@@ -254,9 +250,8 @@ impl Cache {
     }
 }
 
-fn selecting(name: &http::HeaderName, request: &HeaderMap) -> (http::HeaderName, Option<Vec<u8>>) {
+fn selecting(name: &http::HeaderName, request: &HeaderMap) -> (http::HeaderName, Option<String>) {
     let mut value = normalize::Buffer::new();
     let present = normalize::selecting_value(name, request, &mut value);
-    // The first byte says how it was read: part of the hash, nothing for people.
-    (name.clone(), present.then(|| value[1..].to_vec()))
+    (name.clone(), present.then(|| normalize::readable(&value)))
 }

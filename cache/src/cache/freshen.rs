@@ -1,6 +1,9 @@
 //! A 304 and what it does to what is stored: new fields, the same bytes, never a younger fetch.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
+use http::HeaderMap;
 
 use super::{Cache, Request};
 use crate::Millis;
@@ -26,7 +29,7 @@ impl Cache {
         let body: &[Bytes] = if base.inline { std::slice::from_ref(inline) } else { &[] };
         let (block, head_bytes) = head::encode(merged.status, &merged.headers, body)?;
         let head_id = self.next_object(&base.key);
-        self.store.put(StoreKey { object: head_id, part: Part::Head }, block);
+        self.store.put(StoreKey { object: head_id, part: Part::Head }, block.clone());
         let mut tags = base.tags.to_vec();
         tags.extend(storable.tags.iter().filter(|tag| !base.tags.contains(tag)));
         let overflows = storable.tags_overflow && !base.tags_overflow;
@@ -35,7 +38,7 @@ impl Cache {
         let record = Record {
             head: head_id,
             body: if base.inline { head_id } else { base.body },
-            varied: self.varied(request, &storable),
+            varied: self.still_varied(request, base, &storable, &merged.headers),
             fresh: storable.fresh,
             checked: if gained { base.sent } else { base.checked },
             validated: sent.position.max(base.validated),
@@ -51,7 +54,36 @@ impl Cache {
             return None;
         }
         self.store.forget(StoreKey { object: base.head, part: Part::Head });
-        Some(record)
+        if super::join::fits(request, record.varied.as_deref()) {
+            return Some(record);
+        }
+        let varied = self.varied(request, &storable, &merged.headers);
+        Some(self.alias(&record, block, varied))
+    }
+
+    /// The fields that a confirmed response was selected by stay, unless it varies on others now.
+    fn still_varied(
+        &self,
+        request: &Request<'_>,
+        base: &Record,
+        storable: &Storable,
+        merged: &HeaderMap,
+    ) -> Option<Arc<Varied>> {
+        match &base.varied {
+            Some(varied) if varied.vary == storable.vary => Some(Arc::clone(varied)),
+            _ => self.varied(request, storable, merged),
+        }
+    }
+
+    /// Makes a stored response answer other selecting fields, too: the origin said with its 304
+    /// that it is right for them (RFC 9111 §4.3.3). The content is shared, the head is not.
+    fn alias(&self, record: &Record, block: Bytes, varied: Option<Arc<Varied>>) -> Record {
+        let head = self.next_object(&record.key);
+        self.store.put(StoreKey { object: head, part: Part::Head }, block);
+        let body = if record.inline { head } else { record.body };
+        let alias = Record { head, body, varied, ..record.clone() };
+        self.publish(alias.clone());
+        alias
     }
 
     /// Puts `record` in the place of `base`. `false` if the base is not stored any more: what took

@@ -13,6 +13,7 @@ use crate::fill::collapse::Candidate;
 use crate::fill::{FillHead, FillKey, FillPermit, Join, Waiter};
 use crate::invalidate::{PurgeState, Watermark};
 use crate::policy::{self, Cause, Fresh, RequestFacts, Verdict};
+use crate::range::{RangeSpec, wanted};
 use crate::store::{Part, Presence, StoreKey};
 use crate::variant;
 
@@ -35,8 +36,9 @@ impl Cache {
             Some(false) => self.hit_for_miss.forget(request.key),
             None => {}
         }
-        let key = FillKey { key: *request.key, selected: found.selected };
-        match self.fills.join(key, |fill| self.may_join(request, found, fill)) {
+        let asked = found.asks(request);
+        let key = FillKey { key: *request.key, selected: found.selected, asked };
+        match self.fills.join(key, |fill| self.may_join(request, found, asked, fill)) {
             Join::Follow(waiter) => Entry::Follow(waiter),
             Join::Alone => Entry::Alone(Cause::NothingStored),
             Join::Lead(fill, waiter) => {
@@ -73,8 +75,9 @@ impl Cache {
         request: &Request<'_>,
         found: &Found,
     ) -> Option<FillPermit> {
-        let key = FillKey { key: *request.key, selected: found.selected };
-        let fill = self.fills.lead_quietly(key, |fill| self.may_join(request, found, fill))?;
+        let key = FillKey { key: *request.key, selected: found.selected, asked: None };
+        let fill =
+            self.fills.lead_quietly(key, |fill| self.may_join(request, found, None, fill))?;
         Some(FillPermit::new(Arc::clone(self), fill, true))
     }
 
@@ -86,7 +89,7 @@ impl Cache {
         request: &Request<'_>,
         sent: Watermark,
     ) -> Option<(FillPermit, Waiter)> {
-        let key = FillKey { key: *request.key, selected: 0 };
+        let key = FillKey { key: *request.key, selected: 0, asked: None };
         let Join::Lead(fill, waiter) = self.fills.join(key, |_| false) else { return None };
         Some((FillPermit::answered(Arc::clone(self), fill, sent), waiter))
     }
@@ -95,6 +98,7 @@ impl Cache {
         &self,
         request: &Request<'_>,
         found: &Found,
+        asks: Option<RangeSpec>,
         fill: &Candidate<'_>,
     ) -> bool {
         if let Some(head) = fill.head {
@@ -104,6 +108,8 @@ impl Cache {
         }
         !found.solitary
             && fill.key.selected == found.selected
+            // What was asked for is, or covers, what this one would ask for.
+            && fill.key.asked.is_none_or(|asked| asks.is_some_and(|asks| asked.covers(asks)))
             && fill.sent.is_none_or(|sent| !self.selected_since(request, sent, &[], false))
     }
 
@@ -117,6 +123,7 @@ impl Cache {
             return Admission::Alone;
         }
         if fits(request, head.varied.as_deref())
+            && !self.lacks(request, head)
             && !self.selected_since(request, head.sent, &head.tags, head.tags_overflow)
         {
             Admission::Share
@@ -131,7 +138,14 @@ impl Cache {
             return Admission::Alone;
         }
         let purges = self.purges(record, &request.target);
-        if fits(request, record.varied.as_deref()) && !purges.forbids() && purges.soft.is_none() {
+        let lacks = record.parts.as_ref().and_then(|parts| {
+            wanted::lacking(request.facts.method, request.headers, parts, record.length)
+        });
+        if lacks.is_none()
+            && fits(request, record.varied.as_deref())
+            && !purges.forbids()
+            && purges.soft.is_none()
+        {
             Admission::Share
         } else {
             Admission::Look

@@ -184,7 +184,8 @@ impl Directory {
     }
 
     /// Changes the record of `key` with this head, and journals it; `None` if there is none. The
-    /// change may give it another head (from [`Directory::allocate`]), never another key.
+    /// change may give it another head (from [`Directory::allocate`]), which makes it the newest of
+    /// its key; never another key.
     pub fn amend<R>(
         &self,
         key: &CacheKey,

@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use crate::invalidate::Position;
 use crate::policy::Fresh;
+use crate::range::Parts;
+use crate::store::CHUNK_BYTES;
 use crate::variant::Vary;
 use crate::{CacheKey, Millis};
-
-/// The length of a body whose end was not seen.
-pub const LENGTH_UNKNOWN: u64 = u64::MAX;
 
 /// The `Vary` of a stored response and the selecting field values that it was stored for.
 #[derive(Debug, PartialEq, Eq)]
@@ -17,6 +16,9 @@ pub struct Varied {
     pub vary: Vary,
     /// Hash over the normalised selecting fields of the request that was sent.
     pub selected: [u8; 32],
+    /// A second hash, made of the one language that the response is in
+    /// ([`crate::variant::language`]).
+    pub language: Option<[u8; 32]>,
 }
 
 /// One stored response (one variant).
@@ -26,9 +28,10 @@ pub struct Record {
     pub key: CacheKey,
     /// Object id of the head (and of the inline body). A 304 gives a new head id.
     pub head: u64,
-    /// Object id of the body chunks; equals `head` when the body is inline.
+    /// Object id of the body chunks; equals `head` when the body is inline. Of a body in parts: the
+    /// object that came last.
     pub body: u64,
-    /// Body length in bytes.
+    /// Body length in bytes: of all of it, also when only parts are stored.
     pub length: u64,
     /// All that is needed to judge freshness.
     pub fresh: Fresh,
@@ -50,6 +53,35 @@ pub struct Record {
     pub varied: Option<Arc<Varied>>,
     /// The body stands behind the head as one value.
     pub inline: bool,
+    /// What is stored of the body, when that came in parts (RFC 9111 §3.3).
+    pub parts: Option<Arc<Parts>>,
     /// Length of the stored head value without the inline body.
     pub head_bytes: u32,
+}
+
+impl Record {
+    /// Bytes of the body that are stored.
+    pub fn stored_bytes(&self) -> u64 {
+        self.parts.as_ref().map_or(self.length, |parts| parts.bytes())
+    }
+
+    /// The chunks of its body: object id and number.
+    pub fn chunks(&self) -> impl Iterator<Item = (u64, u32)> {
+        let whole = (self.parts.is_none() && !self.inline).then_some((self.body, 0, self.length));
+        let pieces = self.parts.iter().flat_map(|parts| parts.pieces());
+        let pieces = pieces.map(|piece| (piece.object, piece.offset, piece.range.len()));
+        whole.into_iter().chain(pieces).flat_map(|(object, offset, bytes)| {
+            let end = (offset + bytes).div_ceil(CHUNK_BYTES as u64);
+            (offset / CHUNK_BYTES as u64..end).map(move |chunk| (object, chunk as u32))
+        })
+    }
+
+    /// Whether both answer the same requests.
+    pub fn is_same_variant(&self, other: &Self) -> bool {
+        match (&self.varied, &other.varied) {
+            (None, None) => true,
+            (Some(a), Some(b)) => a.selected == b.selected,
+            _ => false,
+        }
+    }
 }

@@ -13,6 +13,7 @@ use hashbrown::HashTable;
 use super::slab::{ENTRY_BYTES, NONE, Slab};
 use super::{Freed, Outcome, Record};
 use crate::CacheKey;
+use crate::range::Parts;
 
 /// Variants kept per key; beyond, the oldest goes. A lookup looks at each of them.
 pub const VARIANTS_MAX: usize = 64;
@@ -36,7 +37,11 @@ pub fn cost_bytes(record: &Record) -> usize {
         let names = size_of::<http::HeaderName>() * varied.vary.0.len();
         2 * ALLOCATION_BYTES + size_of::<super::Varied>() + names
     });
-    RECORD_BYTES + tags + varied
+    let parts = record.parts.as_ref().map_or(0, |parts| {
+        let tag = parts.tag.as_ref().map_or(0, |tag| ALLOCATION_BYTES + tag.len());
+        2 * ALLOCATION_BYTES + size_of::<Parts>() + tag + size_of_val(parts.pieces())
+    });
+    RECORD_BYTES + tags + varied + parts
 }
 
 /// What changed, in the order in which it must be replayed.
@@ -95,7 +100,7 @@ impl Shard {
         mut note: impl FnMut(Change<'_>),
     ) -> Outcome {
         let key = record.key;
-        let same = self.variants(&key).find(|(_, stored)| same_variant(stored, &record));
+        let same = self.variants(&key).find(|(_, stored)| stored.is_same_variant(&record));
         let mut outcome = Outcome::Added;
         let mut goes = NONE;
         if let Some((slot, stored)) = same {
@@ -141,8 +146,23 @@ impl Shard {
         note(Change::Put(self.slab.record(slot)));
         if self.slab.record(slot).head != head {
             note(Change::Gone(head));
+            self.to_front(slot);
         }
         result
+    }
+
+    /// Makes a variant the newest of its key: a response with a new head is the most recent one
+    /// (RFC 9111 §4), and so it will be when the journal is replayed.
+    fn to_front(&mut self, slot: u32) {
+        let key = self.slab.record(slot).key;
+        let first = self.first(&key);
+        if first == slot {
+            return;
+        }
+        self.unchain(slot);
+        self.slab.entry_mut(slot).next = first;
+        let listed = self.by_key.find_mut(key.hash64(), |listed| *listed == first);
+        *listed.expect("it was found a moment ago") = slot;
     }
 
     /// The same, without telling anybody.
@@ -256,15 +276,6 @@ impl Shard {
                 return self.remove(slot);
             }
         }
-    }
-}
-
-/// Whether two records of one key answer the same requests.
-fn same_variant(a: &Record, b: &Record) -> bool {
-    match (&a.varied, &b.varied) {
-        (None, None) => true,
-        (Some(a), Some(b)) => a.selected == b.selected,
-        _ => false,
     }
 }
 

@@ -37,13 +37,14 @@ pub(super) fn record(seed: u64, head: u64) -> Record {
         tags_overflow: false,
         varied: None,
         inline: true,
+        parts: None,
         head_bytes: 300,
     }
 }
 
 fn varied(seed: u64, head: u64, selected: u8) -> Record {
     let vary = Vary(Box::new([http::header::ACCEPT]));
-    let varied = Some(Arc::new(Varied { vary, selected: [selected; 32] }));
+    let varied = Some(Arc::new(Varied { vary, selected: [selected; 32], language: None }));
     Record { varied, ..record(seed, head) }
 }
 
@@ -96,6 +97,20 @@ fn variants_are_kept_apart_newest_first_and_bounded() {
     let heads: Vec<_> = directory.variants(&key(1)).iter().map(|record| record.head).collect();
     assert_eq!(heads.len(), VARIANTS_MAX);
     assert_eq!((heads[0], heads[1], heads[VARIANTS_MAX - 1]), (1_000, 64, 2));
+}
+
+#[test]
+fn r9111_s4_a_freshened_variant_is_the_most_recent_one() {
+    let directory = directory();
+    directory.publish(record(1, 1), never);
+    directory.publish(varied(1, 2, 7), never);
+    directory.publish(varied(1, 3, 8), never);
+    directory.amend(&key(1), 2, |record| record.head = 9).expect("it is stored");
+    let heads = || directory.variants(&key(1)).iter().map(|record| record.head).collect::<Vec<_>>();
+    assert_eq!(heads(), [9, 3, 1]);
+    // What only marks it leaves it where it is.
+    directory.amend(&key(1), 1, |record| record.stale_since = Millis(1)).expect("it is stored");
+    assert_eq!(heads(), [9, 3, 1]);
 }
 
 #[test]
@@ -290,7 +305,10 @@ proptest! {
                     };
                     prop_assert_eq!(directory.amend(&key, head, change), Some(()));
                     let variants = model.entry(key).or_default();
-                    variants.iter_mut().filter(|record| record.head == head).for_each(change);
+                    let at = variants.iter().position(|record| record.head == head);
+                    let mut renewed = variants.remove(at.expect("it was named by the model"));
+                    change(&mut renewed);
+                    variants.insert(0, renewed);
                 }
                 Op::Forget { nth, by_object } => {
                     let Some((key, head)) = nth_of_model(&model, nth) else { continue };

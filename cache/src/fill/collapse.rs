@@ -15,6 +15,7 @@ use smallvec::SmallVec;
 use super::progress::{Fill, FillHead, Waiter};
 use crate::CacheKey;
 use crate::invalidate::Watermark;
+use crate::range::RangeSpec;
 
 const SHARDS: usize = 64;
 
@@ -32,6 +33,8 @@ pub struct FillKey {
     pub key: CacheKey,
     /// Hash of the selecting fields under the `Vary` last seen for this key; 0 if none was seen.
     pub selected: u64,
+    /// The bytes that the origin is asked for; `None`: all.
+    pub asked: Option<RangeSpec>,
 }
 
 /// What a request may know of a fill before it joins.

@@ -149,6 +149,16 @@ impl Machine {
         self.end == End::Good
     }
 
+    /// The chunk that is not whole, when nothing more comes: as it is.
+    pub fn last_chunk(&self) -> Option<(u32, Bytes)> {
+        if self.tail_bytes == 0 {
+            return None;
+        }
+        let mut joined = Vec::with_capacity(self.tail_bytes);
+        self.tail.iter().for_each(|piece| joined.extend_from_slice(piece));
+        Some((self.first + self.window.len() as u32, joined.into()))
+    }
+
     /// All bytes of a short complete body, in pieces, for the inline form.
     pub fn whole(&self) -> Option<Vec<Bytes>> {
         (self.complete() && self.received <= WHOLE_BYTES_MAX)

@@ -20,10 +20,12 @@ pub mod machine;
 pub mod progress;
 pub mod writer;
 
+mod publish;
+
 pub use abandon::HitForMiss;
 pub use collapse::{FillKey, Fills, InFlight, Join};
-pub use progress::{FillHead, FillReader, HeadOutcome, ReadError, Waiter};
-pub use writer::{FillPermit, FillWriter, PublishError};
+pub use progress::{FillHead, FillReader, HeadOutcome, PartHead, ReadError, Waiter};
+pub use writer::{Content, FillPermit, FillWriter, PublishError};
 
 /// Why a fill failed, in the words of whoever fetched: opaque here.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]

@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use parking_lot::Mutex;
 
 use super::FailureCode;
 use super::collapse::{Candidate, FillKey, InFlight};
 use super::machine::{Machine, Read};
 use crate::directory::{Record, Varied};
-use crate::invalidate::Watermark;
+use crate::invalidate::{Position, Watermark};
 use crate::policy::Fresh;
+use crate::range::Parts;
 use crate::store::{BoxFuture, Part, Store, StoreKey};
 
 /// The head of a response that is being filled: what waiters are checked against and given.
@@ -25,10 +26,14 @@ pub struct FillHead {
     pub headers: HeaderMap,
     /// Fields that are not stored, because a directive names them: for the request that fetched.
     pub omitted: HeaderMap,
-    /// Length that the origin declared.
+    /// Length that the origin declared, of the content that it sends.
     pub length: Option<u64>,
-    /// Watermark of the fetch.
+    /// Set when that content is not all of the body.
+    pub part: Option<PartHead>,
+    /// Watermark of the fetch, or of what is stored and combined with it: the lower one.
     pub sent: Watermark,
+    /// Position in force when the fetch was sent.
+    pub validated: Position,
     /// Tag hashes.
     pub tags: Box<[u64]>,
     /// There were more tags than we keep.
@@ -39,6 +44,18 @@ pub struct FillHead {
     pub fresh: Fresh,
     /// Object id of the body.
     pub object: u64,
+}
+
+/// What a fill of some bytes of a body brings.
+#[derive(Clone, Debug)]
+pub struct PartHead {
+    /// What is there once they have come, what is stored already included.
+    pub parts: Parts,
+    /// Length of the whole body, in bytes.
+    pub length: u64,
+    /// `Content-Range` as the origin sent it, when it answered the client's request as it was:
+    /// fit to be passed on to that client, whatever that asked for.
+    pub as_sent: Option<HeaderValue>,
 }
 
 /// What came of the fetch that a request waited for.

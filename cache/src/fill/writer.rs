@@ -14,13 +14,12 @@ use super::FailureCode;
 use super::abandon::{REMEMBER_ERROR_MS, REMEMBER_MS};
 use super::machine::WINDOW_CHUNKS;
 use super::progress::{Fill, FillHead, HeadOutcome};
-use crate::Millis;
 use crate::budget::{Class, Permit};
 use crate::cache::Cache;
 use crate::directory::{Record, Varied};
-use crate::head;
 use crate::invalidate::Watermark;
 use crate::policy::Storable;
+use crate::range::{RangeSpec, Received};
 use crate::store::{CHUNK_BYTES, Health, INLINE_BYTES_MAX, Part, StoreKey};
 
 /// How far a fill runs ahead of its fastest reader when what it fetches can be kept nowhere.
@@ -44,9 +43,9 @@ pub struct FillPermit {
 }
 
 #[derive(Debug)]
-struct Inner {
-    cache: Arc<Cache>,
-    fill: Arc<Fill>,
+pub(super) struct Inner {
+    pub(super) cache: Arc<Cache>,
+    pub(super) fill: Arc<Fill>,
 }
 
 impl FillPermit {
@@ -70,6 +69,11 @@ impl FillPermit {
         self.sent
     }
 
+    /// The bytes that the origin is to be asked for; `None`: all.
+    pub fn asked(&self) -> Option<RangeSpec> {
+        self.inner.as_ref().and_then(|inner| inner.fill.key().asked)
+    }
+
     /// The watermark of the fetch.
     pub const fn sent(&self) -> Watermark {
         self.sent
@@ -82,10 +86,11 @@ impl FillPermit {
         mut self,
         status: StatusCode,
         (headers, omitted): (HeaderMap, HeaderMap),
-        length: Option<u64>,
+        content: Content,
         storable: Storable,
         varied: Option<Arc<Varied>>,
     ) -> Result<FillWriter, Self> {
+        let length = content.length();
         let window = CHUNK_BYTES as u64 * (WINDOW_CHUNKS as u64 + 1);
         let wanted = length.unwrap_or(window).min(window).max(1024) as usize;
         let inner = self.inner.take().expect("a permit is used once");
@@ -93,19 +98,25 @@ impl FillPermit {
             self.inner = Some(inner);
             return Err(self);
         };
-        let head = Arc::new(FillHead {
+        let key = inner.fill.key().key;
+        let mut head = FillHead {
             status,
             headers,
             omitted,
             length,
+            part: None,
             sent: self.sent,
+            validated: self.sent.position,
             tags: storable.tags.into_boxed_slice(),
             tags_overflow: storable.tags_overflow,
             varied,
             fresh: storable.fresh,
-            object: inner.cache.next_object(&inner.fill.key().key),
-        });
-        let key = inner.fill.key().key;
+            object: inner.cache.next_object(&key),
+        };
+        if let Content::Part(received, base) = content {
+            head.take_part(received, base.as_deref());
+        }
+        let head = Arc::new(head);
         if length.is_some_and(|length| !inner.cache.can_keep(length)) {
             // Only the request that started it can read it along: the others need not wait.
             inner.remember(self.sent, REMEMBER_MS);
@@ -185,13 +196,33 @@ pub enum PublishError {
     Length,
     /// It is larger than what this node can keep.
     TooLarge,
+    /// It is a part, and the whole is stored.
+    Whole,
+}
+
+/// What the content of an answer is.
+#[derive(Debug)]
+pub enum Content {
+    /// All of the body; its length if it is declared.
+    Whole(Option<u64>),
+    /// Some bytes of it, and what is stored of the same representation.
+    Part(Received, Option<Box<Record>>),
+}
+
+impl Content {
+    const fn length(&self) -> Option<u64> {
+        match self {
+            Self::Whole(length) => *length,
+            Self::Part(received, _) => Some(received.range.len()),
+        }
+    }
 }
 
 /// Writes the body of one fill. Dropped before [`FillWriter::finish`], it breaks the body off.
 #[derive(Debug)]
 pub struct FillWriter {
     inner: Option<Inner>,
-    head: Arc<FillHead>,
+    pub(super) head: Arc<FillHead>,
     keep: bool,
     /// What is left of [`ROOM_WAIT`].
     patience: Duration,
@@ -261,58 +292,30 @@ impl FillWriter {
         if let Some((number, bytes)) = last {
             inner.cache.store.put(self.chunk_key(number), bytes);
         }
-        let published = self.publish(&inner);
+        let published = match &self.head.part {
+            None => self.publish(&inner),
+            Some(_) => self.publish_part(&inner),
+        };
         inner.cache.fills.remove(&inner.fill);
         published
     }
 
-    /// The origin broke off, or we did.
+    /// The origin broke off, or we did. What came is kept as a part, if the rest can be added later.
     pub fn fail(mut self, code: FailureCode) {
         if let Some(inner) = self.inner.take() {
+            let too_long = inner.fill.read_machine(super::machine::Machine::ended);
             Self::break_off(&inner, code);
+            if !too_long && let Some(kept) = self.keep_part(&inner) {
+                tracing::debug!(
+                    object = self.head.object,
+                    bytes = kept,
+                    "a body broke off: a part stays"
+                );
+            }
         }
     }
 
-    fn publish(&self, inner: &Inner) -> Result<Record, PublishError> {
-        let (complete, length, whole) = inner
-            .fill
-            .read_machine(|machine| (machine.complete(), machine.received(), machine.whole()));
-        if !complete {
-            return Err(PublishError::Length);
-        }
-        let cache = &inner.cache;
-        if whole.is_none() && !cache.can_keep(length) {
-            return Err(PublishError::TooLarge);
-        }
-        let inline = whole.is_some();
-        let head_id =
-            if inline { self.head.object } else { cache.next_object(&inner.fill.key().key) };
-        let pieces = whole.unwrap_or_default();
-        let (block, head_bytes) = head::encode(self.head.status, &self.head.headers, &pieces)
-            .ok_or(PublishError::TooLarge)?;
-        cache.store.put(StoreKey { object: head_id, part: Part::Head }, block);
-        let record = Record {
-            key: inner.fill.key().key,
-            head: head_id,
-            body: self.head.object,
-            length,
-            fresh: self.head.fresh,
-            sent: self.head.sent.position,
-            checked: self.head.sent.position,
-            validated: self.head.sent.position,
-            local: self.head.sent.local,
-            stale_since: Millis::MAX,
-            tags: self.head.tags.clone(),
-            tags_overflow: self.head.tags_overflow,
-            varied: self.head.varied.clone(),
-            inline,
-            head_bytes,
-        };
-        cache.publish(record.clone());
-        Ok(record)
-    }
-
-    fn chunk_key(&self, number: u32) -> StoreKey {
+    pub(super) fn chunk_key(&self, number: u32) -> StoreKey {
         StoreKey { object: self.head.object, part: Part::Chunk(number) }
     }
 

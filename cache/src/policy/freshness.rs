@@ -26,6 +26,8 @@ pub enum Source {
     Heuristic,
     /// The site's default.
     Default,
+    /// The site says it in place of the response.
+    Override,
     /// Nothing gives one: stale at once.
     None,
 }
@@ -36,6 +38,11 @@ impl Source {
         matches!(self, Self::SMaxAge | Self::MaxAge | Self::Expires)
     }
 
+    /// The site's operator set it.
+    pub const fn is_sites(self) -> bool {
+        matches!(self, Self::Default | Self::Override)
+    }
+
     /// The word for people: what was read, or whose decision it was.
     pub const fn name(self) -> &'static str {
         match self {
@@ -44,6 +51,7 @@ impl Source {
             Self::Expires => "expires",
             Self::Heuristic => "heuristic",
             Self::Default => "default",
+            Self::Override => "override",
             Self::None => "none",
         }
     }
@@ -65,6 +73,9 @@ pub fn lifetime(
     options: &Options,
 ) -> Lifetime {
     let directives = &effective.directives;
+    if let Some(seconds) = options.ttl_override_s {
+        return Lifetime { seconds, source: Source::Override };
+    }
     if let Some(seconds) = directives.s_maxage_s {
         return Lifetime { seconds, source: Source::SMaxAge };
     }
@@ -81,7 +92,8 @@ pub fn lifetime(
     {
         return Lifetime { seconds, source: Source::Heuristic };
     }
-    let good = cacheable_by_default(response.status) && response.status.as_u16() < 400;
+    let good = options.default_for_any_status
+        || (cacheable_by_default(response.status) && response.status.as_u16() < 400);
     if good && options.default_ttl_s > 0 {
         return Lifetime { seconds: options.default_ttl_s, source: Source::Default };
     }

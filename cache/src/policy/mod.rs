@@ -20,6 +20,7 @@ pub mod freshness;
 pub mod invalidation;
 pub mod outlook;
 pub mod reuse;
+pub mod rules;
 mod second_opinion;
 pub mod storable;
 pub mod tags;
@@ -31,6 +32,14 @@ pub mod validation;
 pub struct Options {
     /// Lifetime, in seconds, of responses that say nothing and cannot be guessed; 0 = none.
     pub default_ttl_s: u32,
+    /// The default counts for every status, also for errors ([`rules`]).
+    pub default_for_any_status: bool,
+    /// Stated lifetimes are raised to this, in seconds.
+    pub ttl_min_s: u32,
+    /// Stated lifetimes are cut to this, in seconds; not below `ttl_min_s`.
+    pub ttl_max_s: u32,
+    /// In place of the lifetime that a response states, in seconds ([`rules`]).
+    pub ttl_override_s: Option<u32>,
     /// `stale-while-revalidate` for responses that do not name one, in seconds.
     pub default_swr_s: u32,
     /// `stale-if-error` for responses that do not name one, in seconds.
@@ -47,6 +56,15 @@ pub struct Options {
     /// Obey `stale-while-revalidate`/`stale-if-error` that stand beside `s-maxage`. RFC 9111
     /// §5.2.2.10 reads `s-maxage` as `proxy-revalidate`; many origins mean it otherwise.
     pub stale_beside_s_maxage: bool,
+    /// Ask the origin for the one range that a client asks for, instead of for the whole.
+    pub forward_ranges: bool,
+    /// What to believe of a 206 whose content is not as long as its `Content-Range` says.
+    pub trust: crate::range::Trust,
+    /// A stored response whose `Content-Language` is the one language that a request prefers
+    /// answers it, whatever else the request would accept (§4.1; [`crate::variant::language`]).
+    pub select_by_language: bool,
+    /// What becomes of `Set-Cookie` (§7.3).
+    pub cookies: CookieRule,
     /// At most this many tags are kept per response; beyond, every tag purge selects it.
     pub tags_max: usize,
 }
@@ -55,6 +73,10 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             default_ttl_s: 0,
+            default_for_any_status: false,
+            ttl_min_s: 0,
+            ttl_max_s: u32::MAX,
+            ttl_override_s: None,
             default_swr_s: 0,
             default_sie_s: 0,
             heuristic_max_s: 24 * 3600,
@@ -65,9 +87,33 @@ impl Default for Options {
                 .collect(),
             surrogate_name: "selvedge".to_owned(),
             stale_beside_s_maxage: false,
+            forward_ranges: false,
+            trust: crate::range::Trust::Neither,
+            select_by_language: true,
+            cookies: CookieRule::Default,
             tags_max: 128,
         }
     }
+}
+
+impl Options {
+    /// A stated lifetime within the site's bounds, in seconds.
+    pub fn bounded_s(&self, lifetime_s: u32) -> u32 {
+        lifetime_s.max(self.ttl_min_s).min(self.ttl_max_s)
+    }
+}
+
+/// What a site does with responses that set cookies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum CookieRule {
+    /// Stored if they state their lifetime (§7.3), never by a guess.
+    #[default]
+    Default,
+    /// Judged and stored without `Set-Cookie`, which then reaches nobody. One that may not be
+    /// stored goes to its client as it is.
+    Strip,
+    /// Not stored.
+    Refuse,
 }
 
 /// Methods as the cache sees them.
@@ -324,6 +370,8 @@ pub enum Cause {
     Invalidated,
     /// Authorisation forbids reuse (§3.5).
     Authorization,
+    /// Only parts of what is needed are stored (RFC 9111 §3.3).
+    Partial,
     /// Nothing stored under the key fits.
     NothingStored,
     /// The method is not answered from the cache.
@@ -350,6 +398,7 @@ impl Cause {
             Self::HardPurged => "PURGED",
             Self::Invalidated => "INVALIDATED",
             Self::Authorization => "AUTHORIZATION",
+            Self::Partial => "PARTIAL",
             Self::NothingStored => "NOTHING-STORED",
             Self::Method => "METHOD",
             Self::RequestBody => "REQUEST-BODY",

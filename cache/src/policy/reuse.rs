@@ -29,6 +29,20 @@ pub fn judge(
     Judgement { verdict: only_if_cached(request, verdict), cause, age_s, ttl_s, purges: *purges }
 }
 
+/// The judgement when only parts of what the request needs are stored (§3.3): what is there may
+/// be completed, and cannot be used as it is.
+#[must_use]
+pub fn incomplete(judgement: Judgement, request: &RequestFacts) -> Judgement {
+    match judgement.verdict {
+        Verdict::Fresh | Verdict::Stale { .. } | Verdict::Validate => Judgement {
+            verdict: only_if_cached(request, Verdict::Validate),
+            cause: Cause::Partial,
+            ..judgement
+        },
+        _ => judgement,
+    }
+}
+
 /// Requests that the cache has no part in.
 fn refused(request: &RequestFacts) -> Option<Cause> {
     if !matches!(request.method, MethodClass::Get | MethodClass::Head) {

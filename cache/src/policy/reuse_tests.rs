@@ -43,6 +43,25 @@ fn s4_2_fresh_below_the_lifetime_and_expired_from_it_on() {
 }
 
 #[test]
+fn s3_3_what_lacks_bytes_is_never_used_as_it_is() {
+    let usable = [fresh(10, 0), Fresh { swr_s: 60, ..fresh(0, 0) }, fresh(0, 0)];
+    let only = RequestFacts { only_if_cached: true, ..RequestFacts::default() };
+    for stored in &usable {
+        for (request, verdict) in
+            [(RequestFacts::default(), Verdict::Validate), (only, Verdict::Unsatisfied)]
+        {
+            let judged = incomplete(ask(&request, stored, &NO_PURGE, at(1)), &request);
+            assert_eq!(judged.verdict, verdict);
+            assert!(request.only_if_cached || judged.cause == Cause::Partial);
+        }
+    }
+    let purged = PurgeState { hard: Some(Position(1)), ..NO_PURGE };
+    let request = RequestFacts::default();
+    let judged = incomplete(ask(&request, &usable[0], &purged, at(1)), &request);
+    assert_eq!((judged.verdict, judged.cause), (Verdict::Absent, Cause::HardPurged));
+}
+
+#[test]
 fn s4_extreme_values_do_not_overflow() {
     let fresh = Fresh {
         received: Millis::MAX,

@@ -16,7 +16,7 @@ use http::{Request, Response, StatusCode};
 use http_cache_semantics::{CacheOptions, CachePolicy};
 
 use super::date::{self, DateField};
-use super::freshness::{Lifetime, Source, cacheable_by_default, date_latest};
+use super::freshness::{Lifetime, cacheable_by_default, date_latest};
 use super::targeted::Effective;
 use super::{Fresh, NotStorable, OriginResponse, RequestFacts};
 
@@ -33,7 +33,7 @@ pub(super) fn hear(
         return Err(NotStorable::Contradictory);
     }
     // A lifetime that the site's operator set is unknown to it.
-    if lifetime.source == Source::Default || fresh.age_s >= lifetime.seconds {
+    if lifetime.source.is_sites() || fresh.age_s >= lifetime.seconds {
         return Ok(lifetime.seconds);
     }
     let ttl_s = policy.time_to_live(system_time(response)).as_secs();
@@ -83,10 +83,11 @@ pub(super) fn policy(
     CachePolicy::new_options(&asked, &answered, system_time(response), options)
 }
 
-/// It knows few statuses. One that it does not know is shown as 200 when freshness is explicit or
-/// `public` speaks, since then the status decides nothing more (RFC 9111 §3).
+/// It knows few statuses. One that it does not know is shown as 200 when freshness is explicit, or
+/// set by the site, or `public` speaks, since then the status decides nothing more (RFC 9111 §3).
 fn known_status(status: StatusCode, effective: &Effective, lifetime: Lifetime) -> StatusCode {
-    let decided = lifetime.source.is_explicit() || effective.directives.public;
+    let source = lifetime.source;
+    let decided = source.is_explicit() || source.is_sites() || effective.directives.public;
     if decided && !cacheable_by_default(status) { StatusCode::OK } else { status }
 }
 

@@ -110,7 +110,7 @@ fn the_stricter_reading_wins() {
     let headers = headers(&[(CC, "max-age=60")]);
     let response = response(200, &headers);
     let effective = Effective::of(&headers, &Options::default());
-    let lifetime = Lifetime { seconds: 600, source: Source::MaxAge };
+    let lifetime = Lifetime { seconds: 600, source: super::super::freshness::Source::MaxAge };
     let fresh = Fresh {
         received: response.received,
         age_s: 10,
@@ -195,8 +195,14 @@ fn wishes() -> impl Strategy<Value = String> {
     })
 }
 
+/// Inputs of one run; `SELVEDGE_SECOND_OPINION_CASES=3000000` asks millions.
+fn cases() -> ProptestConfig {
+    let wanted = std::env::var("SELVEDGE_SECOND_OPINION_CASES").ok();
+    ProptestConfig::with_cases(wanted.map_or(4000, |text| text.parse().expect("a number")))
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(cases())]
 
     #[test]
     fn judge_agrees_with_the_second_opinion(

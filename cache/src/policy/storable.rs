@@ -11,8 +11,8 @@ use super::tags::Tags;
 use super::targeted::Effective;
 use super::validation::EntityTag;
 use super::{
-    Fresh, MethodClass, NotStorable, Options, OriginResponse, RequestFacts, Storable, flag,
-    second_opinion,
+    CookieRule, Fresh, MethodClass, NotStorable, Options, OriginResponse, RequestFacts, Storable,
+    flag, second_opinion,
 };
 use crate::variant::Vary;
 
@@ -68,9 +68,12 @@ fn response_allows(
     }
     let lifetime = freshness::lifetime(response, &effective, options);
     let mut fresh = record(response, &effective, lifetime, options);
-    explicit_enough(response, &effective, lifetime)?;
-    useful(&fresh)?;
+    explicit_enough(response, &effective, lifetime, options.cookies)?;
     fresh.lifetime_s = second_opinion::hear(request, response, &effective, &fresh, lifetime)?;
+    if lifetime.source.is_explicit() {
+        fresh.lifetime_s = options.bounded_s(fresh.lifetime_s);
+    }
+    useful(&fresh)?;
 
     let tags = Tags::of(response.headers, options.tags_max);
     Ok(Storable {
@@ -147,10 +150,12 @@ fn explicit_enough(
     response: &OriginResponse<'_>,
     effective: &Effective,
     lifetime: Lifetime,
+    cookies: CookieRule,
 ) -> Result<(), NotStorable> {
     let d = &effective.directives;
     let explicit = lifetime.source.is_explicit();
-    if !explicit && !d.public && !cacheable_by_default(response.status) {
+    let stated = explicit || lifetime.source.is_sites();
+    if !stated && !d.public && !cacheable_by_default(response.status) {
         return Err(NotStorable::NoFreshness);
     }
     if lifetime.source == Source::None && response.status.as_u16() >= 400 {
@@ -158,7 +163,9 @@ fn explicit_enough(
     }
     let cookie =
         response.headers.contains_key(SET_COOKIE) && !d.omitted_fields.contains(&SET_COOKIE);
-    if cookie && (!explicit || lifetime.seconds == 0 || d.no_cache) {
+    // Stripped ones are taken out before the response is judged.
+    if cookie && (cookies == CookieRule::Refuse || !explicit || lifetime.seconds == 0 || d.no_cache)
+    {
         return Err(NotStorable::SetCookie);
     }
     Ok(())
@@ -187,7 +194,7 @@ fn record(
         if must_revalidate || d.no_cache { 0 } else { named.unwrap_or(default) }
     };
     let etag = EntityTag::of_head(response.headers);
-    let guessed = matches!(lifetime.source, Source::Heuristic | Source::Default);
+    let guessed = lifetime.source == Source::Heuristic || lifetime.source.is_sites();
     let flags = [
         (d.no_cache, flag::NO_CACHE),
         (must_revalidate, flag::MUST_REVALIDATE),

@@ -2,7 +2,7 @@
 //! length.
 
 use http::HeaderMap;
-use http::header::RANGE;
+use http::header::{HeaderValue, RANGE};
 use smallvec::SmallVec;
 
 use super::{ByteRange, ByteRanges};
@@ -130,6 +130,27 @@ impl RangeSet {
 }
 
 impl RangeSpec {
+    /// Whether, whatever the length is, all bytes of `other` are among these.
+    pub fn covers(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::From { first, last }, Self::From { first: from, last: to }) => {
+                first <= from && last.is_none_or(|last| to.is_some_and(|to| to <= last))
+            }
+            (Self::Suffix { length }, Self::Suffix { length: wanted }) => wanted <= length,
+            _ => false,
+        }
+    }
+
+    /// `Range` for this range alone.
+    pub fn to_value(self) -> HeaderValue {
+        let text = match self {
+            Self::From { first, last: Some(last) } => format!("bytes={first}-{last}"),
+            Self::From { first, last: None } => format!("bytes={first}-"),
+            Self::Suffix { length } => format!("bytes=-{length}"),
+        };
+        HeaderValue::try_from(text).expect("digits and punctuation")
+    }
+
     fn resolve(self, length: u64) -> Option<ByteRange> {
         let end = length.checked_sub(1)?;
         let (first, last) = match self {
@@ -143,8 +164,6 @@ impl RangeSpec {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     fn resolve(value: &str, length: u64) -> Option<Resolved> {
@@ -191,6 +210,27 @@ mod tests {
         assert_eq!(resolve("bytes=99-,0-0", 11), satisfiable(&[(0, 0)]));
         assert_eq!(resolve("bytes=99999999999999999999999-", 11), Some(Resolved::NotSatisfiable));
         assert_eq!(resolve("bytes=11-20,-0", 11), Some(Resolved::NotSatisfiable));
+    }
+
+    #[test]
+    fn r9110_14_1_2_what_one_range_covers_holds_for_every_length() {
+        let texts =
+            ["bytes=0-", "bytes=2-", "bytes=0-5", "bytes=2-5", "bytes=3-4", "bytes=-2", "bytes=-4"];
+        let spec = |text: &str| parse_value(text.as_bytes(), 1).and_then(|set| set.single());
+        for (outer, inner) in texts.iter().flat_map(|a| texts.iter().map(move |b| (*a, *b))) {
+            let (a, b) = spec(outer).zip(spec(inner)).expect("well-formed");
+            assert_eq!(
+                (a.to_value(), b.to_value()),
+                (outer.parse().expect("fine"), inner.parse().expect("fine"))
+            );
+            let inside = |length: u64| match (a.resolve(length), b.resolve(length)) {
+                (Some(a), Some(b)) => a.first <= b.first && b.last <= a.last,
+                (_, b) => b.is_none(),
+            };
+            assert!(!a.covers(b) || (0..12).all(inside), "{outer} {inner}");
+        }
+        let covers = |a, b| spec(a).zip(spec(b)).is_some_and(|(a, b)| a.covers(b));
+        assert!(covers("bytes=0-", "bytes=3-4") && covers("bytes=-4", "bytes=-2"));
     }
 
     #[test]

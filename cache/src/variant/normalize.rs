@@ -40,7 +40,7 @@ pub fn selecting_value(name: &HeaderName, request: &HeaderMap, out: &mut Buffer)
 }
 
 /// Joins the lines of a field as one value (RFC 9110 §5.3; RFC 9113 §8.2.3 for `Cookie`).
-pub(super) fn join_lines(name: &HeaderName, request: &HeaderMap, out: &mut Buffer) {
+pub(crate) fn join_lines(name: &HeaderName, request: &HeaderMap, out: &mut Buffer) {
     let between: &[u8] = if *name == COOKIE { b"; " } else { b"," };
     for (at, line) in request.get_all(name).iter().enumerate() {
         if at > 0 {
@@ -84,7 +84,7 @@ fn trim_end(out: &mut Buffer, start: usize) {
 
 /// A member of a weighted list.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Weighted<'a> {
+pub(crate) struct Weighted<'a> {
     /// Its name, case as written.
     pub name: &'a [u8],
     /// Its weight in thousandths.
@@ -93,7 +93,7 @@ pub(super) struct Weighted<'a> {
 
 /// Reads `name [ OWS ";" OWS "q=" qvalue ]` members (RFC 9110 §12.4.2); `None` when any member is
 /// something else or there are too many.
-pub(super) fn weighted(value: &[u8]) -> Option<SmallVec<[Weighted<'_>; 8]>> {
+pub(crate) fn weighted(value: &[u8]) -> Option<SmallVec<[Weighted<'_>; 8]>> {
     let mut items = SmallVec::new();
     for member in value.split(|b| *b == b',').map(<[u8]>::trim_ascii).filter(|m| !m.is_empty()) {
         let mut parts = member.split(|b| *b == b';').map(<[u8]>::trim_ascii);
@@ -178,6 +178,27 @@ fn write_weighted(items: &[Weighted<'_>], out: &mut Buffer) {
     }
 }
 
+/// A normalised value as [`selecting_value`] appends it, for people; what is not visible ASCII is
+/// escaped.
+pub fn readable(form: &[u8]) -> String {
+    let Some((&WEIGHTED, mut rest)) = form.split_first() else {
+        return form.get(1..).unwrap_or_default().escape_ascii().to_string();
+    };
+    let mut members = Vec::new();
+    // Names are tokens: the first semicolon ends one, and its weight has two bytes.
+    while let Some(end) = rest.iter().position(|byte| *byte == b';')
+        && let Some(&[high, low]) = rest.get(end + 1..end + 3)
+    {
+        let name = rest[..end].escape_ascii();
+        members.push(match u16::from_be_bytes([high, low]) {
+            1000 => name.to_string(),
+            q => format!("{name};q=0.{q:03}"),
+        });
+        rest = &rest[end + 3..];
+    }
+    members.join(", ")
+}
+
 fn compare_names(a: &[u8], b: &[u8]) -> std::cmp::Ordering {
     a.iter().map(u8::to_ascii_lowercase).cmp(b.iter().map(u8::to_ascii_lowercase))
 }
@@ -189,6 +210,23 @@ mod tests {
     use super::super::{Vary, selected_hash};
     use super::*;
     use crate::CacheKey;
+
+    #[test]
+    fn forms_are_shown_to_people_as_they_would_write_them() {
+        for (name, value, want) in [
+            ("accept-encoding", "br;q=0.5, X-GZIP", "br;q=0.500, gzip"),
+            ("accept-language", "de;q=0.25,en-GB", "en-gb, de;q=0.250"),
+            ("x-any", " a , b\t", "a,b"),
+            ("x-any", "\"\u{e9}\"", "\\\"\\xc3\\xa9\\\""),
+        ] {
+            let name = HeaderName::from_static(name);
+            let value = HeaderValue::from_bytes(value.as_bytes()).expect("test value");
+            let mut form = Buffer::new();
+            selecting_value(&name, &HeaderMap::from_iter([(name.clone(), value)]), &mut form);
+            assert_eq!(readable(&form), want);
+        }
+        assert_eq!(readable(b""), "");
+    }
 
     fn hash(name: &'static str, lines: &[&str]) -> [u8; 32] {
         let mut request = HeaderMap::new();

@@ -150,7 +150,7 @@ impl World {
         if verdict == (Verdict::Stale { refresh: true })
             && let Some(permit) = self.cache.enter_background(&request, &found)
         {
-            let base = found.record.clone();
+            let base = found.base().cloned();
             let who = this.who;
             self.start(Fetch::new(permit, who, None, base, self.ghost.epoch));
         }
@@ -172,15 +172,15 @@ impl World {
             Entry::Again => At::Look,
             Entry::Alone(_) => return self.finish(client, End::Alone),
             Entry::Follow(waiter) => {
-                At::Await { waiter, lead: None, base: found.record.map(Box::new) }
+                At::Await { waiter, lead: None, base: found.base().cloned().map(Box::new) }
             }
             Entry::Lead(permit, waiter) => {
                 self.check_leads(client);
                 let who = self.clients[client].who;
-                let base = found.record.clone();
+                let base = found.base().cloned();
                 let fetch = Fetch::new(permit, who, Some(client), base, self.ghost.epoch);
                 let lead = Some(self.start(fetch));
-                At::Await { waiter, lead, base: found.record.map(Box::new) }
+                At::Await { waiter, lead, base: found.base().cloned().map(Box::new) }
             }
         };
         self.clients[client].at = at;
@@ -243,17 +243,17 @@ impl World {
             self.clients[client].at = At::Look;
             return;
         };
-        if !self.cache.can_read(&record, 0, record.length) {
-            self.cache.forget(&record);
-            self.ghost.epoch += 1;
-            self.clients[client].at = At::Look;
-            return;
-        }
         let reader = if record.inline {
             Reader::Inline(loaded.inline)
         } else {
-            let store = Arc::clone(&self.cache.store);
-            Reader::Stored(StoredReader::new(store, record.body, 0, record.length))
+            let mut readers = self.cache.readers(&record, 0, record.length).unwrap_or_default();
+            let Some(reader) = readers.pop() else {
+                self.cache.forget(&record);
+                self.ghost.epoch += 1;
+                self.clients[client].at = At::Look;
+                return;
+            };
+            Reader::Stored(reader)
         };
         let head = self.ghost.heads.get(&record.head).cloned();
         self.give(client, head, reader, how);

@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use selvedge_cache::Clock as _;
 use selvedge_cache::cache::Loaded;
 use selvedge_cache::directory::Record;
-use selvedge_cache::fill::{FailureCode, FillPermit, FillWriter};
+use selvedge_cache::fill::{Content, FailureCode, FillPermit, FillWriter};
 use selvedge_cache::head::StoredHead;
 use selvedge_cache::invalidate::Watermark;
 use selvedge_cache::policy::freshen::{Base, freshen};
@@ -241,13 +241,12 @@ impl World {
             Err(_) => return permit.not_storable(),
         };
         let request = request(&KEY, &facts, &headers, &self.options, watermark);
-        let varied = self.cache.varied(&request, &storable);
+        let varied = self.cache.varied(&request, &storable, &fields);
         let length = self.origin.length;
         let declared = self.origin.length_lie.map(|lie| length.saturating_add_signed(lie as isize));
         let declared = declared.map(|declared| declared as u64);
-        let Ok(writer) =
-            permit.storable(StatusCode::OK, (fields, HeaderMap::new()), declared, storable, varied)
-        else {
+        let (head, all) = ((fields, HeaderMap::new()), Content::Whole(declared));
+        let Ok(writer) = permit.storable(StatusCode::OK, head, all, storable, varied) else {
             return;
         };
         let bytes = content(self.ghost.bodies.len(), length);

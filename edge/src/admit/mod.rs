@@ -20,6 +20,7 @@ use crate::accept::{Connection, HeadLimits, Interim, Received, RequestBody};
 use crate::error::{Cause, Error};
 
 mod access;
+pub mod cdn_loop;
 pub mod forwarded;
 mod framing;
 pub mod gate;
@@ -27,6 +28,7 @@ mod limits;
 mod normalize;
 mod syntax;
 
+pub use cdn_loop::CdnLoop;
 pub use forwarded::{Forwarded, Outbound};
 pub use gate::Gate;
 
@@ -39,6 +41,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// Sizes and counts of a head, applied to what H2 decoded.
     pub limits: HeadLimits,
+    /// How a request is known that was here before.
+    pub cdn_loop: CdnLoop,
 }
 
 /// A change of protocol that the client asked for (RFC 9110 §7.8). It is a fact, not a promise.
@@ -219,6 +223,9 @@ fn examine(head: &mut Parts, connection: &Connection, config: &Config) -> Result
     }
     let host = host_of(head, connection.scheme())?;
     let target = target_of(head)?;
+    if config.cdn_loop.closes(&head.headers) {
+        return Err(Cause::Loop);
+    }
     let peer = connection.peer.ip();
     let believed =
         peer.is_some_and(|address| forwarded::is_trusted(&config.trusted_proxies, address));

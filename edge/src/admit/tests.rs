@@ -140,3 +140,29 @@ fn declared_content_is_a_fact() {
     assert_eq!((admitted.has_body, admitted.content_length), (true, Some(7)));
     assert_eq!(admitted.headers["content-length"], "7");
 }
+
+/// What clients and proxies write about themselves: any bytes are read or refused, and what is read
+/// is in its one form already.
+#[test]
+fn fuzz_hosts_paths_and_forwarding() {
+    bolero::check!().for_each(|bytes: &[u8]| {
+        for scheme in ["http", "https"] {
+            if let Ok(host) = normal_host(bytes, scheme) {
+                assert_eq!(normal_host(host.as_bytes(), scheme).as_ref(), Ok(&host));
+            }
+        }
+        let slashed: Vec<u8> = [b"/", bytes].concat();
+        if let Ok(target) = PathAndQuery::try_from(slashed.as_slice())
+            && let Ok(normal) = normal_target(&target)
+        {
+            assert!(normal.path().starts_with('/') && !normal.path().contains("/../"));
+            assert_eq!(normal_target(&normal), Ok(normal.clone()));
+        }
+        let Ok(value) = http::HeaderValue::from_bytes(bytes) else { return };
+        for name in ["forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"] {
+            let mut headers = HeaderMap::new();
+            headers.append(name, value.clone());
+            let _told = Forwarded::read(&headers);
+        }
+    });
+}

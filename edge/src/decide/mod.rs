@@ -16,9 +16,11 @@ use selvedge_cache::policy::cache_control::request_facts;
 
 use crate::admit::Admitted;
 
+pub mod affinity;
 pub mod key;
 pub mod site;
 
+pub use affinity::Affinity;
 pub use key::KeyRules;
 pub use site::{Site, Sites};
 

@@ -1,12 +1,15 @@
 //! Host name → site.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use http::{HeaderMap, StatusCode};
 use ipnet::IpNet;
 use selvedge_cache::policy::Options;
+use selvedge_cache::policy::rules::Rule;
 
-use super::KeyRules;
+use super::{Affinity, KeyRules};
 use crate::filter::Filters;
 use crate::journal::SiteIndex;
 
@@ -21,14 +24,16 @@ pub struct Site {
     pub hosts: Vec<String>,
     /// Rules of the cache.
     pub cache: Options,
-    /// Stated lifetimes are at least this, in seconds.
-    pub ttl_min_s: Option<u32>,
-    /// Stated lifetimes are at most this, in seconds.
-    pub ttl_max_s: Option<u32>,
+    /// Lifetimes by path, status and type; the first that fits counts.
+    pub rules: Vec<Rule>,
     /// What happens to the query.
     pub key: KeyRules,
     /// `Host` towards the origin; `None` passes the client's on.
     pub origin_host: Option<String>,
+    /// What requests are told apart by, where origins are chosen by hash.
+    pub affinity: Option<Affinity>,
+    /// The cookie that binds a client to an origin.
+    pub sticky: Option<String>,
     /// Who may send `PURGE`; nobody if empty.
     pub purge_from: Vec<IpNet>,
     /// `PURGE` over Unix sockets is allowed.
@@ -42,9 +47,17 @@ pub struct Site {
 }
 
 impl Site {
-    /// A stated lifetime within the site's bounds, in seconds.
-    pub fn bounded_s(&self, lifetime_s: u32) -> u32 {
-        lifetime_s.max(self.ttl_min_s.unwrap_or(0)).min(self.ttl_max_s.unwrap_or(u32::MAX))
+    /// The rules of the cache for one response.
+    pub fn options_for(
+        &self,
+        path: &str,
+        status: StatusCode,
+        headers: &HeaderMap,
+    ) -> Cow<'_, Options> {
+        match self.rules.iter().find(|rule| rule.fits(path, status, headers)) {
+            Some(rule) => Cow::Owned(rule.apply(&self.cache)),
+            None => Cow::Borrowed(&self.cache),
+        }
     }
 }
 
@@ -97,9 +110,9 @@ impl Sites {
 }
 
 fn without_port(host: &str) -> &str {
-    match host.rfind(':') {
+    match memchr::memrchr2(b':', b']', host.as_bytes()) {
         // The last colon of `[::1]` stands inside the brackets.
-        Some(colon) if !host[colon..].contains(']') => &host[..colon],
+        Some(at) if host.as_bytes()[at] == b':' => &host[..at],
         _ => host,
     }
 }
@@ -114,10 +127,11 @@ mod tests {
             index: SiteIndex(0),
             hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
             cache: Options::default(),
-            ttl_min_s: None,
-            ttl_max_s: None,
+            rules: Vec::new(),
             key: KeyRules::Exact,
             origin_host: None,
+            affinity: None,
+            sticky: None,
             purge_from: Vec::new(),
             purge_from_unix: false,
             keep_tags: false,

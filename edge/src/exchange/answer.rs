@@ -11,7 +11,6 @@ use selvedge_cache::fill::{FillHead, Waiter};
 use selvedge_cache::head::StoredHead;
 use selvedge_cache::policy::validation::Stored;
 use selvedge_cache::policy::{self, Judgement, Verdict, flag};
-use selvedge_cache::reader::StoredReader;
 
 use super::{Closing, Exchange, Refused, Reply, outbound};
 use crate::error::Error;
@@ -26,7 +25,8 @@ use crate::respond::synthetic::{self, Notice};
 use crate::respond::{Body, Outgoing};
 
 impl Exchange {
-    /// Answers from a stored response. `None` when its bytes are gone: the record is, too.
+    /// Answers from a stored response. `None` when its bytes are gone: the record is, too, or it has
+    /// shrunk to what can be read.
     pub(super) async fn stored(
         &mut self,
         record: &Record,
@@ -42,7 +42,9 @@ impl Exchange {
             found = None;
         }
         if found.is_none() {
-            self.shared.cache.forget(record);
+            let cache = &self.shared.cache;
+            let head = cache.load(record).await?.head;
+            cache.shrink(record, &head.headers);
         }
         Some(self.from_store(record, judgement, outcome, found?))
     }
@@ -111,14 +113,13 @@ impl Exchange {
     fn stored_body(&self, record: &Record, inline: &Bytes, shape: &Shape) -> Option<Body> {
         let cache = &self.shared.cache;
         let read = |from: u64, to: u64| {
-            if !cache.can_read(record, from, to) {
-                return None;
+            if record.inline {
+                return Some(Body::Inline(inline.slice(from as usize..to as usize)));
             }
-            Some(if record.inline {
-                Body::Inline(inline.slice(from as usize..to as usize))
-            } else {
-                let store = Arc::clone(&cache.store);
-                Body::Stored(StoredReader::new(store, record.body, from, to))
+            let mut readers = cache.readers(record, from, to)?;
+            Some(match readers.len() {
+                1 => readers.pop().map_or(Body::Empty, Body::Stored),
+                _ => Body::Sequence(readers.into_iter().map(Body::Stored).collect()),
             })
         };
         match shape {
@@ -154,15 +155,17 @@ impl Exchange {
         let (method, asked) = (&self.admitted.method, &self.admitted.headers);
         let stored =
             Stored { status: head.status, headers: &headers, received: head.fresh.received };
-        let shape = match shape(method, asked, &stored, head.length) {
+        let length = head.part.as_ref().map_or(head.length, |part| Some(part.length));
+        let shape = match shape(method, asked, &stored, length) {
             // Several parts of a body that still arrives would have to wait for the last of them.
             Shape::Parts(_) => Shape::Full,
             shape => shape,
         };
-        let tells = self.forward == Forward::Stale || shape != Shape::Full;
+        let tells = self.forward == Forward::Stale || shape != Shape::Full || head.part.is_some();
+        let answered = if head.part.is_some() { StatusCode::PARTIAL_CONTENT } else { head.status };
         let provenance = Provenance {
             forward: Some(self.forward),
-            forward_status: tells.then_some(head.status),
+            forward_status: tells.then_some(answered),
             ttl_s: Some(head.fresh.ttl_at(now)),
             stored: true,
             collapsed: outcome == CacheOutcome::Collapsed,
@@ -170,16 +173,25 @@ impl Exchange {
             ..Provenance::default()
         };
         add_cache_status(&mut headers, &provenance);
-        let (from, to) = match shape {
-            Shape::Partial(range) => (range.first, Some(range.last + 1)),
-            _ => (0, head.length),
-        };
-        let store = Arc::clone(&self.shared.cache.store);
-        let reader = waiter.read(store, head.object, from, to);
-        let body = Body::Filling(reader, to.map(|to| to - from));
         self.journal().cache = outcome;
         self.journal().detail = self.cause;
-        self.shaped(shape, head.status, headers, body, head.length)
+        if outcome == CacheOutcome::Miss
+            && let Some(part) = self.as_it_came(head, &shape)
+        {
+            return self.part_as_it_came(head, part, headers, waiter);
+        }
+        let (from, to) = match shape {
+            Shape::Partial(range) => (range.first, Some(range.last + 1)),
+            _ => (0, length),
+        };
+        let body = if let Some(part) = &head.part {
+            self.assembled(head, part, waiter, (from, to.unwrap_or(part.length)))
+        } else {
+            let store = Arc::clone(&self.shared.cache.store);
+            let reader = waiter.read(store, head.object, from, to);
+            Body::Filling(reader, to.map(|to| to - from))
+        };
+        self.shaped(shape, head.status, headers, body, length)
     }
 
     /// Passes the origin's answer on as it is.
@@ -257,7 +269,7 @@ impl Exchange {
     }
 
     /// Applies the shape that the client asked for, the filters, and hands over.
-    fn shaped(
+    pub(super) fn shaped(
         &mut self,
         shape: Shape,
         mut status: StatusCode,

@@ -6,27 +6,31 @@
 //! fill, freshens what is stored, or — if it may not be stored — is handed to the one client
 //! that started the fetch.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use http::header::SET_COOKIE;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use selvedge_cache::cache::{Loaded, Request};
+use selvedge_cache::cache::{Loaded, Offer, Request};
 use selvedge_cache::directory::Record;
-use selvedge_cache::fill::{FailureCode, FillPermit};
+use selvedge_cache::fill::{FailureCode, FillPermit, FillWriter};
 use selvedge_cache::head::StoredHead;
 use selvedge_cache::policy::freshen::{Base, freshen};
 use selvedge_cache::policy::storable::storable;
 use selvedge_cache::policy::validation::{Conditional, ValidationReply, read_reply};
-use selvedge_cache::policy::{NotStorable, OriginResponse, Storable, flag};
+use selvedge_cache::policy::{CookieRule, NotStorable, Options, OriginResponse, Storable, flag};
+use selvedge_cache::range::{Splice, Unfit};
 use tokio::sync::{mpsc, oneshot};
 
+use super::parts::{Ask, content};
 use super::post::{Times, as_get};
 use super::{Exchange, outbound};
 use crate::decide::Plan;
 use crate::filter::{Context, ResponseHead};
 use crate::node::{Shared, Worker, World};
-use crate::origin::{self, OriginReply, Outbound, OutboundRequest};
+use crate::origin::{self, OriginBody, OriginReply, Outbound, OutboundRequest};
 use crate::respond::fields;
 
 /// The answer that may not be stored, for the client that started the fetch.
@@ -46,16 +50,20 @@ const NO_ROOM: &str = "NO-ROOM";
 
 /// Everything a fetch needs once its client may be gone.
 pub(super) struct Job {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     worker: Rc<Worker>,
     world: Arc<World>,
-    plan: Plan,
+    pub(super) plan: Plan,
     host: String,
     /// Fields of the client's request, for selecting.
     headers: HeaderMap,
     /// Host and fields for the origin.
     outgoing: (HeaderValue, HeaderMap),
     context: Context,
+    /// Which origin it goes to, where that is chosen by hash.
+    affinity: Option<u64>,
+    /// The origin that the client is bound to: the answer may turn out to be for it alone.
+    bound: Option<usize>,
     base: Option<Box<Record>>,
     leader: Option<Leader>,
 }
@@ -81,7 +89,7 @@ impl Job {
         base: Option<Box<Record>>,
         leader: Option<Leader>,
     ) -> Self {
-        let mut outgoing = outbound::fields(&exchange.admitted);
+        let mut outgoing = outbound::fields(&exchange.admitted, &exchange.world.admission.cdn_loop);
         outbound::whole_and_unconditional(&mut outgoing);
         Self {
             shared: Arc::clone(&exchange.shared),
@@ -92,6 +100,8 @@ impl Job {
             headers: exchange.admitted.headers.clone(),
             outgoing: (outbound::host(&exchange.plan, &exchange.admitted), outgoing),
             context: outbound::context(&exchange.context),
+            affinity: exchange.affinity(),
+            bound: exchange.bound(),
             base,
             leader,
         }
@@ -105,39 +115,50 @@ impl Job {
 
     /// Stores a response that is here already, and settles the permit.
     pub(super) async fn keep(mut self, permit: FillPermit, reply: OriginReply, times: Times) {
-        self.fill(permit, reply, times).await;
+        self.fill(permit, reply, times, None, true).await;
     }
 
     /// Fetches and settles the permit, whatever happens.
     pub(super) async fn run(mut self, permit: FillPermit) {
-        let base = match self.base.take() {
-            Some(record) => {
-                let loaded = self.shared.cache.load(&record).await;
-                loaded.map(|loaded| (record, loaded))
-            }
-            None => None,
+        let base = self.base.take().map(|record| *record);
+        let fitting = base.as_ref().map(|record| record.head);
+        let request = self.request(permit.sent());
+        let (mut offers, ask) = match permit.asked() {
+            None => (self.shared.cache.offers(&request, base).await, Ask::All),
+            Some(asked) => self.ask_for(asked, base).await,
         };
-        if let Some(permit) = self.attempt(permit, base).await {
-            // The base cannot be used after all: ask once more, without it.
-            self.attempt(permit, None).await;
+        // Others than what fits stand in for nothing.
+        let fits = offers.first().is_some_and(|first| fitting == Some(first.record.head));
+        if let Some(permit) = self.attempt(permit, &offers, fits, ask).await {
+            // What is stored cannot be used after all: ask once more, without it.
+            offers.clear();
+            self.attempt(permit, &offers, false, Ask::All).await;
         }
     }
 
-    /// One request to the origin. Gives the permit back if it must be repeated without a base.
+    /// One request to the origin about what is stored, of which the first may fit the request as it
+    /// is. Gives the permit back if it must be repeated without.
     async fn attempt(
         &mut self,
         mut permit: FillPermit,
-        base: Option<(Box<Record>, Loaded)>,
+        offers: &[Offer],
+        fits: bool,
+        ask: Ask,
     ) -> Option<FillPermit> {
         let (host, mut headers) = self.outgoing.clone();
-        let offered: Vec<&HeaderMap> = base.iter().map(|(_, l)| &l.head.headers).collect();
-        let conditional = Conditional::from_stored(&offered);
+        let offered: Vec<&HeaderMap> = offers.iter().map(|o| &o.loaded.head.headers).collect();
+        let conditional = match &ask {
+            Ask::All => Conditional::from_stored(&offered),
+            Ask::Range(_) | Ask::Rest(_) => Conditional::default(),
+        };
         conditional.apply(&mut headers);
+        ask.apply(&mut headers, &self.headers);
         let requested = self.shared.cache.clock.now();
         let sent = permit.sending();
         let pool = Arc::clone(self.world.pool(&self.plan.site));
-        let has_fallback = base.as_ref().is_some_and(|(record, _)| {
-            self.shared.cache.stale_on_error(&self.request(sent), record)
+        let base = if fits { offers.first() } else { None };
+        let has_fallback = base.is_some_and(|base| {
+            ask.is_whole() && self.shared.cache.stale_on_error(&self.request(sent), &base.record)
         });
         let request = outbound::request(
             (&self.plan, &pool),
@@ -146,7 +167,9 @@ impl Job {
             Outbound::Empty,
             &mut self.context,
         );
-        let request = OutboundRequest { has_fallback, ..request };
+        let preferred = request.preferred.or(self.bound);
+        let (affinity, is_shared) = (self.affinity, true);
+        let request = OutboundRequest { has_fallback, affinity, preferred, is_shared, ..request };
         let interim = self.leader.as_ref().map(|leader| leader.interim.clone());
         let relay = |status, headers| {
             // Who is slow to take them, or gone, misses some: they are hints.
@@ -165,58 +188,87 @@ impl Job {
         let times = Times { requested, received: self.shared.cache.clock.now() };
         self.tell_origin(Some(&reply.origin));
         self.filter(&mut reply);
-        match (read_reply(reply.status, &reply.headers, &conditional, &offered), &base) {
-            (ValidationReply::NotModified { .. }, Some((record, loaded))) => {
+        if let (Ask::Rest(missing), Some(base)) = (&ask, base) {
+            match missing.splice(reply.status, &reply.headers) {
+                Splice::Part(range) => return self.add(permit, base, reply, range, times).await,
+                // Another version, all of it, or an error.
+                Splice::Refused(Unfit::Status) if !matches!(reply.status.as_u16(), 304 | 416) => {}
+                Splice::Refused(why) => {
+                    tracing::debug!(why = why.name(), "the rest does not fit what is stored");
+                    return Some(permit);
+                }
+            }
+        }
+        match read_reply(reply.status, &reply.headers, &conditional, &offered) {
+            ValidationReply::NotModified { base } => {
+                let Offer { record, loaded } = &offers[base];
                 match self.freshen(record, loaded, &reply.headers, times, sent) {
                     Some(fresh) => permit.validated(fresh),
                     // A hard purge took the base meanwhile, or it may not be stored any more.
                     None => return Some(permit),
                 }
             }
-            (ValidationReply::Contradiction, _) if !conditional.is_empty() => return Some(permit),
-            (ValidationReply::ServerError, Some(_)) => {
+            ValidationReply::Contradiction if !conditional.is_empty() => return Some(permit),
+            ValidationReply::ServerError if base.is_some() => {
                 self.hand(reply, ORIGIN_ERROR);
                 permit.erred(true);
             }
-            _ => self.fill(permit, reply, times).await,
+            _ => {
+                let base = base.map(|base| &base.record);
+                self.fill(permit, reply, times, base, ask.is_whole()).await;
+            }
         }
         None
     }
 
-    async fn fill(&mut self, permit: FillPermit, reply: OriginReply, times: Times) {
+    async fn fill(
+        &mut self,
+        permit: FillPermit,
+        mut reply: OriginReply,
+        times: Times,
+        base: Option<&Record>,
+        asked_for_all: bool,
+    ) {
         let Times { requested, received } = times;
-        let response =
-            OriginResponse { status: reply.status, headers: &reply.headers, requested, received };
-        let storable = storable(&self.plan.facts, &response, &self.plan.site.cache);
+        let length = http_body::Body::size_hint(&reply.body).exact();
+        let part = self.part(reply.status, &reply.headers, length);
+        // What is stored stands for the whole (RFC 9111 §3.4), so it is judged as such.
+        let as_stored = if part.is_some() { StatusCode::OK } else { reply.status };
+        let headers = self.without_cookies(&reply.headers);
+        let response = OriginResponse { status: as_stored, headers: &headers, requested, received };
+        let options = self.options(as_stored, &headers);
+        let storable = storable(&self.plan.facts, &response, &options);
         let storable = match storable.and_then(selectable) {
-            Ok(storable) => self.bounded(storable, &reply.headers),
+            Ok(storable) => {
+                if let Cow::Owned(headers) = headers {
+                    reply.headers = headers;
+                }
+                self.marked(storable, &reply.headers)
+            }
             Err(reason) => {
                 tracing::debug!(reason = reason.token(), "not storable");
-                let erred = is_origin_error(reply.status);
+                let status = reply.status;
+                if let Some(base) = base.filter(|_| remembers(reason) && replaces(reply.status)) {
+                    // What is stored is not what the URL says any more (RFC 9111 §4.3.3).
+                    self.shared.cache.forget(base);
+                }
                 self.hand(reply, reason.token());
-                if erred {
+                if is_origin_error(status) {
                     permit.erred(false);
-                } else if remembers(reason) {
+                } else if remembers(reason) && (asked_for_all || !speaks_of_a_range(status)) {
                     permit.not_storable();
                 }
                 return;
             }
         };
-        let varied = self.shared.cache.varied(&self.request(permit.sent()), &storable);
+        let varied =
+            self.shared.cache.varied(&self.request(permit.sent()), &storable, &reply.headers);
         let OriginReply { status, headers, body, .. } = reply;
-        let length = http_body::Body::size_hint(&body).exact();
-        let stored = self.stored_fields(&headers, &storable.omitted_fields, received);
+        let mut stored = self.stored_fields(&headers, &storable.omitted_fields, received);
         let omitted = named(&headers, &storable.omitted_fields);
-        match permit.storable(status, (stored, omitted), length, storable, varied) {
-            Ok(writer) => {
-                if let Err(error) = origin::fill::pump(writer, body).await {
-                    tracing::debug!(
-                        cause = error.cause.label(),
-                        "fill broke off: {}",
-                        error.chain()
-                    );
-                }
-            }
+        let content = content(part, length, &mut stored);
+        match permit.storable(as_stored, (stored, omitted), content, storable, varied) {
+            Ok(writer) => pump(writer, body).await,
             Err(permit) => {
                 // No memory for another fill: this client gets the answer, the others go alone.
                 let reply = OriginReply { status, headers, body, ..reply };
@@ -233,18 +285,33 @@ impl Job {
         record: &Record,
         loaded: &Loaded,
         confirmed: &HeaderMap,
-        Times { requested, received }: Times,
+        times: Times,
         sent: selvedge_cache::invalidate::Watermark,
     ) -> Option<Record> {
+        let (merged, storable) = self.merged(record, loaded, confirmed, times)?;
+        let request = self.request(sent);
+        self.shared.cache.freshen(&request, record, &loaded.inline, &merged, storable, sent)
+    }
+
+    /// The stored head with the fields of a newer one of the same representation. `None`: it may
+    /// not be stored any more, and is not.
+    pub(super) fn merged(
+        &self,
+        record: &Record,
+        loaded: &Loaded,
+        newer: &HeaderMap,
+        Times { requested, received }: Times,
+    ) -> Option<(StoredHead, Storable)> {
         let base = Base {
             status: loaded.head.status,
             headers: &loaded.head.headers,
             tags: &record.tags,
             tags_overflow: record.tags_overflow,
         };
-        let update =
-            OriginResponse { status: loaded.head.status, headers: confirmed, requested, received };
-        let freshened = freshen(&self.plan.facts, &base, &update, &self.plan.site.cache);
+        let headers = &*self.without_cookies(newer);
+        let update = OriginResponse { status: loaded.head.status, headers, requested, received };
+        let options = self.options(loaded.head.status, &loaded.head.headers);
+        let freshened = freshen(&self.plan.facts, &base, &update, &options);
         let storable = match freshened.storable.and_then(selectable) {
             Ok(storable) => storable,
             Err(reason) => {
@@ -254,23 +321,22 @@ impl Job {
                 return None;
             }
         };
-        let storable = self.bounded(storable, &freshened.headers);
+        let storable = self.marked(storable, &freshened.headers);
         let headers = self.stored_fields(&freshened.headers, &storable.omitted_fields, received);
-        let merged = StoredHead { status: loaded.head.status, headers };
-        let request = self.request(sent);
-        self.shared.cache.freshen(&request, record, &loaded.inline, &merged, storable, sent)
+        Some((StoredHead { status: loaded.head.status, headers }, storable))
     }
 
-    /// A stated lifetime within the site's bounds, and a mark if there is something that must not
-    /// go out. (The fields themselves stay: a later 304 without them is judged by them.)
-    fn bounded(&self, mut storable: Storable, headers: &HeaderMap) -> Storable {
+    /// The site's rules for a response.
+    fn options(&self, status: StatusCode, headers: &HeaderMap) -> Cow<'_, Options> {
+        self.plan.site.options_for(self.plan.target.path(), status, headers)
+    }
+
+    /// A mark if there is something that must not go out. (The fields themselves stay: a later 304 without them is judged by them.)
+    fn marked(&self, mut storable: Storable, headers: &HeaderMap) -> Storable {
         let fresh = &mut storable.fresh;
         if !self.plan.site.keep_tags && fields::EDGE_FIELDS.iter().any(|n| headers.contains_key(n))
         {
             fresh.flags |= flag::EDGE_FIELDS;
-        }
-        if fresh.has(flag::EXPLICIT) {
-            fresh.lifetime_s = self.plan.site.bounded_s(fresh.lifetime_s);
         }
         storable
     }
@@ -293,7 +359,18 @@ impl Job {
         stored
     }
 
-    fn request(&self, arrival: selvedge_cache::invalidate::Watermark) -> Request<'_> {
+    /// The fields as a site that strips cookies has them judged and stored.
+    fn without_cookies<'a>(&self, headers: &'a HeaderMap) -> Cow<'a, HeaderMap> {
+        let strips = self.plan.site.cache.cookies == CookieRule::Strip;
+        if !strips || !headers.contains_key(SET_COOKIE) {
+            return Cow::Borrowed(headers);
+        }
+        let mut headers = headers.clone();
+        headers.remove(SET_COOKIE);
+        Cow::Owned(headers)
+    }
+
+    pub(super) fn request(&self, arrival: selvedge_cache::invalidate::Watermark) -> Request<'_> {
         Request {
             key: &self.plan.key,
             facts: &self.plan.facts,
@@ -332,6 +409,23 @@ impl Job {
 fn selectable(storable: Storable) -> Result<Storable, NotStorable> {
     let ours = |name: &http::HeaderName| outbound::WRITTEN_PER_CLIENT.contains(&name.as_str());
     if storable.vary.0.iter().any(ours) { Err(NotStorable::VaryStar) } else { Ok(storable) }
+}
+
+/// Whether an answer speaks of what the URL stands for now, not of this request or the moment.
+fn replaces(status: StatusCode) -> bool {
+    status.is_success() || status.is_redirection() || matches!(status.as_u16(), 404 | 410)
+}
+
+/// Moves a body into the cache.
+pub(super) async fn pump(writer: FillWriter, body: OriginBody) {
+    if let Err(error) = origin::fill::pump(writer, body).await {
+        tracing::debug!(cause = error.cause.label(), "fill broke off: {}", error.chain());
+    }
+}
+
+/// Statuses that say something of the range that was asked for, nothing of the URL.
+const fn speaks_of_a_range(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 206 | 416)
 }
 
 /// Reasons that speak of the URL; the others speak of this one request.

@@ -5,7 +5,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
-use crate::admit::Admitted;
+use crate::admit::{Admitted, CdnLoop};
 use crate::decide::Plan;
 use crate::filter::Context;
 use crate::origin::{Outbound, OutboundRequest, Pool};
@@ -17,9 +17,10 @@ const SURROGATE_CAPABILITY: HeaderName = HeaderName::from_static("surrogate-capa
 pub(super) const WRITTEN_PER_CLIENT: [&str; 2] = ["forwarded", "x-forwarded-for"];
 
 /// The client's fields with ours added: who asked, by which way.
-pub(super) fn fields(admitted: &Admitted) -> HeaderMap {
+pub(super) fn fields(admitted: &Admitted, cdn_loop: &CdnLoop) -> HeaderMap {
     let mut headers = admitted.headers.clone();
     admitted.outbound().write(&mut headers);
+    cdn_loop.add(&mut headers);
     headers.append(SURROGATE_CAPABILITY, HeaderValue::from_static("selvedge=\"Surrogate/1.0\""));
     headers
 }
@@ -58,5 +59,16 @@ pub(super) fn request(
         preferred = plan.site.filters.choose_origin(context, &names);
     }
     let target = plan.target.clone();
-    OutboundRequest { method, host, target, headers, body, preferred, has_fallback: false }
+    let (has_fallback, affinity, is_shared) = (false, None, false);
+    OutboundRequest {
+        method,
+        host,
+        target,
+        headers,
+        body,
+        preferred,
+        has_fallback,
+        affinity,
+        is_shared,
+    }
 }

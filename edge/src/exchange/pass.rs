@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use http::Method;
+use http::{Method, StatusCode};
 use selvedge_cache::directory::Record;
 use selvedge_cache::invalidate::{LocalMark, TargetScopes};
 use selvedge_cache::policy;
@@ -13,13 +13,13 @@ use selvedge_cache::policy::invalidation::Groups;
 
 use super::post::Times;
 use super::upload::Upload;
-use super::{Exchange, Reply, outbound};
+use super::{Exchange, Reply, Step, fetch, outbound, sticky};
 use crate::accept::RequestBody;
 use crate::admit;
 use crate::error::{Error, Stage};
 use crate::filter::ResponseHead;
 use crate::journal::CacheOutcome;
-use crate::origin::{OriginReply, Outbound};
+use crate::origin::{OriginReply, Outbound, OutboundRequest};
 use crate::respond::cache_status::Provenance;
 
 /// A failure, and what is stored that might stand in for it.
@@ -35,10 +35,12 @@ impl Exchange {
         let request = outbound::request(
             (&self.plan, &pool),
             (self.admitted.method.clone(), outbound::host(&self.plan, &self.admitted)),
-            outbound::fields(&self.admitted),
+            outbound::fields(&self.admitted, &self.world.admission.cdn_loop),
             body,
             &mut self.context,
         );
+        let preferred = request.preferred.or_else(|| self.bound());
+        let request = OutboundRequest { affinity: self.affinity(), preferred, ..request };
         let interim = &mut self.admitted.interim;
         let requested = self.shared.cache.clock.now();
         let sent = self.shared.cache.watermark();
@@ -62,6 +64,9 @@ impl Exchange {
                         Err(back) => reply = back,
                     }
                 }
+                if let Some(answer) = self.stale_instead(reply.status).await {
+                    return Ok(answer);
+                }
                 if let Some(record) = self.freshen_by_head(&reply, times, sent).await {
                     let judgement = self.judge(&record);
                     let outcome = CacheOutcome::Revalidated;
@@ -69,6 +74,7 @@ impl Exchange {
                         return Ok(answer);
                     }
                 }
+                sticky::bind(&self.plan.site, &self.admitted, &mut reply);
                 let provenance = Provenance {
                     forward: Some(self.forward),
                     forward_status: Some(reply.status),
@@ -88,7 +94,8 @@ impl Exchange {
     }
 
     /// The leader of a fetch gets the answer that may not be stored, for this reason.
-    pub(super) fn handed(&mut self, reply: OriginReply, why: &'static str) -> Reply {
+    pub(super) fn handed(&mut self, mut reply: OriginReply, why: &'static str) -> Reply {
+        sticky::bind(&self.plan.site, &self.admitted, &mut reply);
         let journal = self.journal();
         journal.cache = CacheOutcome::Pass;
         journal.origin = Some(reply.origin.clone());
@@ -100,6 +107,16 @@ impl Exchange {
             ..Provenance::default()
         };
         self.passing_shaped(reply, &provenance)
+    }
+
+    /// What the request is told apart by, where origins are chosen by hash.
+    pub(super) fn affinity(&self) -> Option<u64> {
+        self.plan.site.affinity.as_ref()?.of(&self.plan.key, &self.admitted)
+    }
+
+    /// The origin that the client is bound to, by its place in the pool.
+    pub(super) fn bound(&self) -> Option<usize> {
+        sticky::bound(&self.plan.site, &self.admitted, self.world.pool(&self.plan.site))
     }
 
     fn outbound_body(&mut self, body: RequestBody) -> Outbound {
@@ -141,6 +158,18 @@ impl Exchange {
             }
         }
         Some(mark)
+    }
+
+    /// What is stored, if it may stand in for an error of the origin (RFC 5861 §4).
+    async fn stale_instead(&mut self, status: StatusCode) -> Option<Reply> {
+        if !fetch::is_origin_error(status) {
+            return None;
+        }
+        let base = self.stored_for_trouble()?;
+        let Step::Stored(record, judgement, outcome) = self.stand_in(Some(base))? else {
+            return None;
+        };
+        self.stored(&record, &judgement, outcome).await
     }
 
     /// For a `GET` or `HEAD` that failed: what is stored may stand in.

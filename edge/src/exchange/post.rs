@@ -69,7 +69,9 @@ impl Exchange {
             requested: times.requested,
             received: times.received,
         };
-        storable_post(&self.plan.facts, &response, names_it, &self.plan.site.cache).is_ok()
+        let site = &self.plan.site;
+        let options = site.options_for(&own.path, reply.status, &reply.headers);
+        storable_post(&self.plan.facts, &response, names_it, &options).is_ok()
     }
 }
 

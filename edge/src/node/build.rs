@@ -12,9 +12,13 @@ use crate::admit;
 use crate::decide::{Site, Sites};
 use crate::filter::{Filter, Filters};
 use crate::lookup::ramp::Ramp;
+use crate::origin::balance::Policy;
 use crate::origin::{OriginDeadlines, OriginLimits, Pool, PoolConfig, PoolError, Trust};
 use crate::telemetry::Telemetry;
 use crate::upkeep::config::{self, Config};
+
+/// Requests that an origin is given at once at least, however slow it is.
+const IN_FLIGHT_MIN: usize = 2;
 
 /// Why a world cannot be built: one sentence for people.
 #[derive(Debug, thiserror::Error)]
@@ -53,8 +57,12 @@ pub fn world(
             None => {
                 let names = wanted.origins.iter().map(|origin| origin.address.to_string());
                 let observer = Arc::new(Observer::new(telemetry.metrics(), &wanted.name, names));
-                Pool::new(wanted, observer)
-                    .map_err(|source| BuildError::Pool { site: written.name.clone(), source })?
+                let pool = Pool::new(wanted, observer)
+                    .map_err(|source| BuildError::Pool { site: written.name.clone(), source })?;
+                if let Some(known) = old.and_then(|old| old.pools.get(&index)) {
+                    pool.inherit(known);
+                }
+                pool
             }
         };
         pools.insert(index, pool);
@@ -73,10 +81,12 @@ pub fn world(
             index,
             hosts: written.hosts.iter().map(ToString::to_string).collect(),
             cache: options(written),
-            ttl_min_s: written.ttl.min_s,
-            ttl_max_s: written.ttl.max_s,
+            rules: written.rules.clone(),
             key: written.query.clone(),
             origin_host: written.origin_host.clone(),
+            affinity: (written.origin.balance.policy == Policy::Hash)
+                .then(|| written.origin.hash_by.clone()),
+            sticky: written.origin.sticky.clone(),
             purge_from: written.purge_from.networks.clone(),
             purge_from_unix: written.purge_from.unix,
             keep_tags: written.keep_tags,
@@ -87,6 +97,8 @@ pub fn world(
     let admission = admit::Config {
         trusted_proxies: config.node.trusted_proxies.networks.clone(),
         limits: config.limits.head,
+        // A reload must know again what was sent before it.
+        cdn_loop: old.map(|old| old.admission.cdn_loop.clone()).unwrap_or_default(),
     };
     let has_filters = !filters.is_empty();
     Ok(World { admission, sites: Sites::new(sites), pools, ramps, has_filters })
@@ -95,17 +107,26 @@ pub fn world(
 fn options(site: &config::Site) -> Options {
     Options {
         default_ttl_s: site.ttl.default_s,
+        ttl_min_s: site.ttl.min_s.unwrap_or(0),
+        ttl_max_s: site.ttl.max_s.unwrap_or(u32::MAX),
         heuristic_max_s: site.ttl.heuristic_max_s,
         default_swr_s: site.stale.while_revalidate_s,
         default_sie_s: site.stale.if_error_s,
         ignore_request_cache_control: site.ignore_request_cache_control,
+        forward_ranges: site.ranges.forward,
+        trust: site.ranges.trust,
+        select_by_language: site.select_by_language,
+        targeted_fields: site.targeted_fields.clone(),
+        cookies: site.cookies,
+        stale_beside_s_maxage: site.stale.beside_s_maxage,
         ..Options::default()
     }
 }
 
 fn pool_config(site: &config::Site) -> PoolConfig {
     let said = &site.origin;
-    let mut config = PoolConfig::new(site.name.clone(), site.origins.iter().cloned());
+    let mut config = PoolConfig::new(site.name.clone(), []);
+    config.origins.clone_from(&site.origins);
     config.deadlines = OriginDeadlines {
         queue_ms: said.queue_ms,
         resolve_ms: said.resolve_ms,
@@ -125,6 +146,12 @@ fn pool_config(site: &config::Site) -> PoolConfig {
         ..OriginLimits::default()
     };
     config.retry.attempts_max = said.attempts_max;
+    config.retry.share_percent = said.retry_share_percent;
+    config.retry.hedge = said.hedge;
+    config.limits.in_flight_min = said.adaptive.then_some(IN_FLIGHT_MIN);
+    config.balance = said.balance;
+    config.health = said.health;
+    config.check.clone_from(&said.check);
     config.trust = said.ca.clone().map_or(Trust::System, |file: PathBuf| Trust::File(file));
     config.host = site.origin_host.as_deref().and_then(|host| host.parse().ok());
     config

@@ -6,7 +6,7 @@ use selvedge_cache::budget::Budget;
 use selvedge_cache::store::{Health, Tier, TierStats};
 
 use super::Shared;
-use crate::origin::{OriginName, OriginObserver, OriginOutcome};
+use crate::origin::{Event, OriginName, OriginObserver, OriginOutcome, Repeat};
 use crate::telemetry::metrics::{Gauges, Metrics, OriginMetrics};
 
 /// Reads gauges from the running node.
@@ -84,16 +84,21 @@ impl OriginObserver for Observer {
         }
     }
 
-    fn health_changed(&self, origin: OriginName<'_>, healthy: bool) {
+    fn repeated(&self, origin: OriginName<'_>, repeat: Repeat) {
+        if let Some(handles) = self.0.get(origin.index) {
+            handles.repeated(repeat);
+        }
+    }
+
+    fn health_changed(&self, origin: OriginName<'_>, event: &Event) {
+        if let Some(handles) = self.0.get(origin.index) {
+            handles.event(event);
+        }
         let (site, origin) = (origin.pool, origin.origin);
-        if healthy {
-            tracing::info!(site, origin, "the origin is used again");
+        if event.is_good() {
+            tracing::info!(site, origin, "the origin {event}");
         } else {
-            tracing::warn!(
-                site,
-                origin,
-                "the origin failed repeatedly and is left alone for a while"
-            );
+            tracing::warn!(site, origin, "the origin {event}");
         }
     }
 }

@@ -67,6 +67,7 @@ impl Running {
         self.sources.purges.change_access(tokens(new), hosts);
         self.sources.purges.change_rate(new.admin.purges_per_second);
         self.front.replace(new, certificates);
+        world.watch();
         self.shared.world.store(world);
         Ok(())
     }

@@ -25,7 +25,7 @@ use super::reload::Running;
 use super::rules::WorldRules;
 use super::status::{NodeStatus, Phase};
 use super::storage::{self, Storage};
-use super::upkeep::{self, Counting, Watch};
+use super::upkeep::{self, Counting, Operated, Watch};
 use crate::accept::drain::Drain;
 use crate::accept::listener::{self, Bound, ListenAddress, ListenError};
 use crate::accept::tls::CertificateError;
@@ -177,6 +177,7 @@ impl Node {
         };
 
         let world = Arc::new(build::world(&config, None, &filters, &telemetry)?);
+        world.watch();
         let rules = Arc::new(WorldRules(Arc::clone(&world)));
         let Storage { cache, ledger, tiered } =
             storage::open(&config, disk.handle(), rules.clone())
@@ -210,6 +211,7 @@ impl Node {
             purges,
             metrics: Box::new(move || page.render()),
             status: Box::new(status),
+            origins: Box::new(Operated(Arc::clone(&shared))),
             explain: Box::new(Explaining(Arc::clone(&shared))),
             clock: Arc::clone(&cache.clock),
         });
@@ -306,6 +308,7 @@ pub(super) fn tokens(config: &Config) -> Tokens {
         config::Scope::Purge => TokenScope::Purge,
         config::Scope::PurgeSite(site) => TokenScope::PurgeSite(site.clone()),
         config::Scope::Read => TokenScope::Read,
+        config::Scope::Operate => TokenScope::Operate,
     };
     let token = |token: &config::Token| {
         let scopes: Vec<_> = token.scopes.iter().map(scope).collect();

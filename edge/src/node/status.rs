@@ -66,8 +66,17 @@ impl StatusSource for NodeStatus {
                             "name": &*origin.name,
                             "healthy": origin.healthy,
                             "in_flight": origin.in_flight,
+                            "limit": origin.limit,
                             "queued": origin.queued,
                             "connections": origin.connections,
+                            "rule": origin.rule.name(),
+                            "latency_ms": origin.latency_us as f64 / 1000.0,
+                            "ejections": origin.ejections,
+                            "last_event": origin.last.as_ref().map(|(ago_ms, event)| json!({
+                                "event": event.name(),
+                                "what": event.to_string(),
+                                "seconds_ago": ago_ms / 1000,
+                            })),
                         })
                     })
                     .collect();

@@ -15,7 +15,9 @@ use selvedge_purge_api::{Selector, SelectorKind};
 
 use super::Shared;
 use super::rules::WorldRules;
+use crate::origin::Rule;
 use crate::telemetry::Telemetry;
+use crate::upkeep::admin::origins::{OriginRules, Unknown};
 
 /// Records looked at per step of the sweep, and the pause between two steps: a directory of a
 /// million records is walked in about five minutes and costs little.
@@ -71,6 +73,20 @@ impl Estimate for Counting {
         let cache = Arc::clone(&self.0.cache);
         let counted = tokio::task::spawn_blocking(move || cache.count(&scopes, wanted));
         Box::pin(async { counted.await.unwrap_or_default() })
+    }
+}
+
+/// Carries out what the operator says of origins.
+#[derive(Debug)]
+pub struct Operated(pub Arc<Shared>);
+
+impl OriginRules for Operated {
+    fn rule(&self, site: &str, origin: &str, rule: Rule) -> Result<bool, Unknown> {
+        let world = self.0.world.load();
+        let site = world.sites.iter().find(|known| &*known.name == site).ok_or(Unknown::Site)?;
+        let pool = world.pool(site);
+        pool.rule(origin, rule)
+            .ok_or_else(|| Unknown::Origin(pool.names().map(ToString::to_string).collect()))
     }
 }
 

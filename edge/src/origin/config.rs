@@ -6,7 +6,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::adaptive::AdaptiveConfig;
 use super::address::OriginAddress;
+use super::balance::BalanceConfig;
+use super::health::check::CheckConfig;
 use super::health::passive::PassiveConfig;
 use super::retry::RetryConfig;
 
@@ -32,8 +35,12 @@ pub struct PoolConfig {
     pub limits: OriginLimits,
     /// What may be sent twice.
     pub retry: RetryConfig,
+    /// Which origin an attempt goes to.
+    pub balance: BalanceConfig,
     /// When an origin is left alone for a while.
     pub health: PassiveConfig,
+    /// How origins are asked whether they are well; `None`: not at all.
+    pub check: Option<CheckConfig>,
     /// Whom `https://` origins must be vouched for by.
     pub trust: Trust,
     /// The Host that every origin is sent, whatever the client said (`origin_host`).
@@ -49,7 +56,9 @@ impl PoolConfig {
             deadlines: OriginDeadlines::default(),
             limits: OriginLimits::default(),
             retry: RetryConfig::default(),
+            balance: BalanceConfig::default(),
             health: PassiveConfig::default(),
+            check: None,
             trust: Trust::default(),
             host: None,
         }
@@ -63,11 +72,15 @@ pub struct OriginConfig {
     pub address: OriginAddress,
     /// The name its certificate must carry and that SNI asks for, if it is not the address's.
     pub tls_name: Option<String>,
+    /// Share of its tier's load, relative to the others; at least 1.
+    pub weight: u32,
+    /// 0 is asked first; the next ones take what the ones before cannot carry.
+    pub tier: u8,
 }
 
 impl From<OriginAddress> for OriginConfig {
     fn from(address: OriginAddress) -> Self {
-        Self { address, tls_name: None }
+        Self { address, tls_name: None, weight: 1, tier: 0 }
     }
 }
 
@@ -127,6 +140,9 @@ pub struct OriginLimits {
     /// Requests that one origin is given at once, over all cores. Idle connections do not count:
     /// the sockets of one origin are at most this and `idle_max` per core.
     pub in_flight_max: usize,
+    /// Between which numbers the requests that one origin is given at once are found out by its
+    /// latency; `None`: `in_flight_max` holds.
+    pub in_flight_min: Option<usize>,
     /// Requests that may wait for a place; beyond it they fail at once with `OriginBusy`.
     pub queue_max: usize,
     /// Idle connections that each core keeps to one origin; 0 keeps none.
@@ -147,6 +163,7 @@ impl Default for OriginLimits {
     fn default() -> Self {
         Self {
             in_flight_max: 1024,
+            in_flight_min: None,
             queue_max: 4096,
             idle_max: 256,
             lifetime_ms: 3_600_000,
@@ -155,5 +172,12 @@ impl Default for OriginLimits {
             interim_max: 32,
             read_bytes_max: 64 * 1024,
         }
+    }
+}
+
+impl OriginLimits {
+    /// Bounds within which the number of places is found out; `None` when it is fixed.
+    pub fn adaptive(&self) -> Option<AdaptiveConfig> {
+        self.in_flight_min.map(|min| AdaptiveConfig { min, max: self.in_flight_max.max(min) })
     }
 }

@@ -19,13 +19,17 @@ use http::{HeaderMap, StatusCode, Version};
 
 use crate::error::{Error, Stage};
 
+pub mod adaptive;
 pub mod address;
 pub mod balance;
+pub mod budget;
 pub mod config;
 pub mod fill;
 pub mod health;
+pub mod hedge;
 pub mod observe;
 pub mod pool;
+pub mod quantile;
 pub mod request;
 pub mod resolve;
 pub mod retry;
@@ -35,9 +39,12 @@ pub mod send;
 mod tests;
 
 pub use address::{AddressError, Flaw, OriginAddress};
+pub use balance::BalanceConfig;
 pub use config::{OriginConfig, OriginDeadlines, OriginLimits, PoolConfig, Trust};
+pub use health::check::CheckConfig;
 pub use health::passive::PassiveConfig;
-pub use observe::{OriginName, OriginObserver, OriginOutcome, OriginStatus, Unobserved};
+pub use health::{Event, Rule};
+pub use observe::{OriginName, OriginObserver, OriginOutcome, OriginStatus, Repeat, Unobserved};
 pub use pool::body::OriginBody;
 pub use pool::upload::Outbound;
 pub use pool::{Pool, PoolError};

@@ -5,6 +5,8 @@
 
 use http::StatusCode;
 
+use super::health::{Event, Rule};
+use super::retry::Decision;
 use crate::error::Cause;
 
 /// How one attempt at an origin ended: the `outcome` label.
@@ -78,7 +80,10 @@ impl OriginOutcome {
             | Cause::OriginUnreachable
             | Cause::OriginTls
             | Cause::OriginCertificate => Self::Connect,
-            Cause::OriginConnectTimeout
+            Cause::OriginDnsTimeout
+            | Cause::OriginConnectTimeout
+            | Cause::OriginTlsTimeout
+            | Cause::OriginWholeTimeout
             | Cause::OriginResponseTimeout
             | Cause::OriginBodyTimeout => Self::Timeout,
             Cause::OriginBroke | Cause::OriginMalformed => Self::Broken,
@@ -93,6 +98,39 @@ impl OriginOutcome {
     }
 }
 
+/// Why a request goes out once more, or does not: the `kind` label.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Repeat {
+    /// To the same origin: the kept connection was stale.
+    Fresh,
+    /// To another origin, after this one failed.
+    Retry,
+    /// To this origin, beside another one that is late.
+    Hedge,
+    /// Not: too many do already.
+    Refused,
+}
+
+impl Repeat {
+    /// Every kind with its label value.
+    pub const ALL: [(Self, &'static str); 4] = [
+        (Self::Fresh, "fresh"),
+        (Self::Retry, "retry"),
+        (Self::Hedge, "hedge"),
+        (Self::Refused, "refused"),
+    ];
+
+    /// What a decision amounts to.
+    pub(super) const fn of(decision: Decision) -> Option<Self> {
+        match decision {
+            Decision::GiveUp => None,
+            Decision::Fresh => Some(Self::Fresh),
+            Decision::Next { .. } => Some(Self::Retry),
+            Decision::Spent => Some(Self::Refused),
+        }
+    }
+}
+
 /// Told of what happens at the origins of one pool. Called on any core; must not block.
 pub trait OriginObserver: Send + Sync {
     /// An attempt ended. Exactly one call per attempt, at the end of its response's content.
@@ -100,9 +138,9 @@ pub trait OriginObserver: Send + Sync {
         let _ = (origin, outcome);
     }
 
-    /// An origin was ejected or recovered.
-    fn health_changed(&self, origin: OriginName<'_>, healthy: bool) {
-        let _ = (origin, healthy);
+    /// Something happened to the health of an origin.
+    fn health_changed(&self, origin: OriginName<'_>, event: &Event) {
+        let _ = (origin, event);
     }
 
     /// A connection was made (not reused).
@@ -110,9 +148,9 @@ pub trait OriginObserver: Send + Sync {
         let _ = origin;
     }
 
-    /// A request is sent again, to this origin or after it to another.
-    fn retried(&self, origin: OriginName<'_>, cause: Cause) {
-        let _ = (origin, cause);
+    /// A request goes out once more: to this origin, after it to another, or beside the first.
+    fn repeated(&self, origin: OriginName<'_>, repeat: Repeat) {
+        let _ = (origin, repeat);
     }
 }
 
@@ -138,10 +176,18 @@ impl OriginObserver for Unobserved {}
 pub struct OriginStatus {
     /// Its address as people write it.
     pub name: std::sync::Arc<str>,
-    /// It is not ejected.
+    /// It may be chosen.
     pub healthy: bool,
+    /// What the operator says.
+    pub rule: Rule,
+    /// The last event of its health, and how many milliseconds ago it was.
+    pub last: Option<(u64, Event)>,
+    /// Recent time to a response head, in microseconds; 0 when nothing is known.
+    pub latency_us: u64,
     /// Requests it has in hand, over all cores.
     pub in_flight: usize,
+    /// Requests that it is given at once, over all cores.
+    pub limit: usize,
     /// Requests that wait for a place, over all cores.
     pub queued: usize,
     /// Open connections, idle ones included, over all cores.

@@ -32,6 +32,10 @@ pub struct OutboundRequest {
     /// A stale response can stand in for a failure: an origin that is known to be unwell is not
     /// waited for, unless this request is its trial.
     pub has_fallback: bool,
+    /// What the request is told apart by, where the pool chooses by hash; an evenly spread number.
+    pub affinity: Option<u64>,
+    /// Others may wait for the same answer: it gets a place before a request that goes alone.
+    pub is_shared: bool,
 }
 
 /// What all attempts have in common.
@@ -116,6 +120,8 @@ mod tests {
             body,
             preferred: None,
             has_fallback: false,
+            affinity: None,
+            is_shared: false,
         }
         .into_template();
         let (upload, _) = Upload::new(content.expect("content"), Instant::now());

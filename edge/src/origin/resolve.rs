@@ -179,7 +179,7 @@ impl Resolver {
             }
             if timeout_at(give_up, answered).await.is_err() {
                 return Err(Error::with(
-                    Cause::OriginDns,
+                    Cause::OriginDnsTimeout,
                     format!("no answer about {} within {} ms", self.host, self.patience_ms),
                 ));
             }
@@ -294,6 +294,6 @@ mod tests {
     async fn silence_has_a_deadline() {
         let resolver = Resolver::new("a.example".into(), 9, 1_000, Arc::new(Silent));
         let error = resolver.addresses().await.expect_err("silence");
-        assert_eq!(error.cause, Cause::OriginDns);
+        assert_eq!(error.cause, Cause::OriginDnsTimeout);
     }
 }

@@ -19,11 +19,16 @@ pub struct RetryConfig {
     pub attempts_max: u32,
     /// Times that a request which may have reached an origin is sent to another one.
     pub resends_max: u32,
+    /// Requests that may go out once more (retries and hedges) at a time, in percent of those that
+    /// are live; a few always may.
+    pub share_percent: u32,
+    /// A request that is later than most is sent to a second origin beside the first.
+    pub hedge: bool,
 }
 
 impl Default for RetryConfig {
     fn default() -> Self {
-        Self { attempts_max: 3, resends_max: 1 }
+        Self { attempts_max: 3, resends_max: 1, share_percent: 50, hedge: false }
     }
 }
 
@@ -64,6 +69,8 @@ pub struct Failed {
 pub enum Decision {
     /// The failure is the answer.
     GiveUp,
+    /// It would have been tried elsewhere, but too many are already.
+    Spent,
     /// The same origin, on a connection made for it.
     Fresh,
     /// Another origin; `resend` when the request may have reached the one before.

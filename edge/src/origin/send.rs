@@ -14,10 +14,14 @@ use smallvec::SmallVec;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::budget::Extra;
 use super::config::wait;
-use super::observe::OriginOutcome;
+use super::hedge;
+use super::observe::{OriginOutcome, Repeat};
 use super::pool::body::{Lease, OriginBody};
 use super::pool::http1::{Broken, Connection};
+use super::pool::pick::Wish;
+use super::pool::places::Urgency;
 use super::pool::reuse::{IdleSet, ReuseKey};
 use super::pool::upload::{Outbound, Upload};
 use super::pool::{Attempt, Pool, connect, head};
@@ -76,36 +80,60 @@ impl Connections {
     ) -> Result<OriginReply, OriginFailure> {
         let started = Instant::now();
         let (mut preferred, has_fallback) = (request.preferred, request.has_fallback);
+        let affinity = request.affinity;
+        let urgency = match (has_fallback, request.is_shared) {
+            (true, _) => Urgency::Dispensable,
+            (false, true) => Urgency::Shared,
+            (false, false) => Urgency::Alone,
+        };
         let (template, mut content) = request.into_template();
         if template.method == http::Method::CONNECT {
             return Err(OriginFailure::unsent(Cause::Method.into()));
         }
+        let _live = pool.budget().enter();
+        // What goes out again, for as long as it does.
+        let mut extras: SmallVec<[Extra; 2]> = SmallVec::new();
         let idempotent = retry::is_idempotent(&template.method);
         let mut tried: SmallVec<[usize; 4]> = SmallVec::new();
         let mut resends = 0;
         let mut last = None;
         loop {
             let may_risk = idempotent && content.as_ref().is_some_and(Outbound::is_empty);
-            let Some((index, trial)) = pool.pick(&tried, may_risk, preferred.take(), has_fallback)
-            else {
+            let preferred = preferred.take();
+            let wish = Wish { tried: &[], may_risk, preferred, has_fallback, affinity, urgency };
+            let Some((index, trial)) = pool.pick(Wish { tried: &tried, ..wish }) else {
                 return Err(last.unwrap_or_else(|| OriginFailure::unsent(Cause::NoOrigin.into())));
             };
             tried.push(index);
             let mut attempt = Attempt::begin(pool.clone(), index, trial);
             let mut fresh = false;
             loop {
-                let tripped =
-                    self.trip(attempt, &template, &mut content, fresh, &mut on_interim).await;
+                let hedge = if may_risk && !trial && !fresh { hedge::after(pool) } else { None };
+                let mut second = None;
+                let tripped = match hedge {
+                    None => {
+                        let how = (fresh, urgency);
+                        self.trip(attempt, &template, &mut content, how, &mut on_interim).await
+                    }
+                    Some(after) => {
+                        let wish = Wish { tried: &tried, ..wish };
+                        let second = &mut second;
+                        self.trip_hedged(attempt, &template, wish, after, second, &mut on_interim)
+                            .await
+                    }
+                };
+                tried.extend(second);
                 let Tripped { broken, reused, attempt: ended } = match tripped {
                     Ok(reply) => return Ok(reply),
                     Err(tripped) => *tripped,
                 };
                 attempt = ended;
+                let index = attempt.index();
                 let Broken { error, stage, content: rest } = broken;
                 if rest.is_some() {
                     content = rest;
                 }
-                let decision = retry::decide(
+                let mut decision = retry::decide(
                     &pool.config().retry,
                     pool.config().deadlines.total_ms,
                     &Failed {
@@ -119,8 +147,14 @@ impl Connections {
                         elapsed_ms: started.elapsed().as_millis() as u64,
                     },
                 );
-                if decision != Decision::GiveUp {
-                    pool.observer().retried(pool.name_of(index), error.cause);
+                if let Decision::Next { .. } = decision {
+                    match pool.budget().extra(pool.config().retry.share_percent) {
+                        Some(extra) => extras.push(extra),
+                        None => decision = Decision::Spent,
+                    }
+                }
+                if let Some(repeat) = Repeat::of(decision) {
+                    pool.observer().repeated(pool.name_of(index), repeat);
                 }
                 if decision == Decision::Fresh {
                     fresh = true;
@@ -131,7 +165,7 @@ impl Connections {
                     OriginFailure { error, stage, origin: Some(pool.origin(index).name.clone()) };
                 match decision {
                     Decision::Next { resend } => resends += u32::from(resend),
-                    Decision::GiveUp | Decision::Fresh => return Err(failure),
+                    Decision::GiveUp | Decision::Spent | Decision::Fresh => return Err(failure),
                 }
                 last = Some(failure);
                 break;
@@ -140,19 +174,19 @@ impl Connections {
     }
 
     /// One try on one connection. Takes the content only when it is handed to a connection.
-    async fn trip(
+    pub(super) async fn trip(
         &self,
         mut attempt: Attempt,
         template: &Template,
         content: &mut Option<Outbound>,
-        fresh: bool,
+        (fresh, urgency): (bool, Urgency),
         on_interim: &mut impl FnMut(StatusCode, HeaderMap),
     ) -> Result<OriginReply, Box<Tripped>> {
         let pool = attempt.pool().clone();
         let config = pool.config();
         let origin = pool.origin(attempt.index());
         if !attempt.holds_place() {
-            match origin.place(config).await {
+            match origin.place(config, urgency).await {
                 Ok(place) => attempt.hold(place),
                 Err(error) => return Err(Box::new(Tripped::unsent(error, attempt))),
             }
@@ -186,7 +220,7 @@ impl Connections {
             return Err(Box::new(Tripped { broken, reused, attempt }));
         }
         let outcome = OriginOutcome::of_status(parts.status);
-        attempt.answered(outcome);
+        attempt.answered(parts.status, sent_at.elapsed());
         let whole_by = sent_at + wait(config.deadlines.whole_ms);
         let home = self.clone();
         let lease = Lease { connection, attempt, home, upload: progress, outcome };
@@ -297,13 +331,18 @@ async fn sweep(core: Weak<Inner>) {
 }
 
 /// A try that failed.
-struct Tripped {
+pub(super) struct Tripped {
     broken: Broken,
     reused: bool,
     attempt: Attempt,
 }
 
 impl Tripped {
+    /// It was one of two, and the other one counts.
+    pub(super) fn conclude(self) {
+        self.attempt.end(OriginOutcome::of_failure(self.broken.error.cause));
+    }
+
     fn unsent(error: Error, attempt: Attempt) -> Self {
         let broken = Broken { error, stage: Stage::Unsent, content: None };
         Self { broken, reused: false, attempt }

@@ -59,6 +59,7 @@ impl Forward {
                 Some(Self::UriMiss)
             }
             Cause::Method => Some(Self::Method),
+            Cause::Partial => Some(Self::Partial),
         }
     }
 

@@ -5,8 +5,8 @@
 //! Pure. Only for answers from the cache to `GET` and `HEAD`: other methods are the origin's.
 
 use http::header::{
-    CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
-    HeaderMap, HeaderName, HeaderValue, LAST_MODIFIED, TRAILER,
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderName,
+    HeaderValue, LAST_MODIFIED, TRAILER,
 };
 use http::{Method, StatusCode};
 use selvedge_cache::policy::validation::{Precondition, Stored, evaluate};
@@ -14,8 +14,7 @@ use selvedge_cache::range::{self, ByteRange, ByteRanges, ContentRange, Resolved,
 
 use super::multipart::Multipart;
 
-/// Ranges in one request; with more of them the field is ignored.
-pub const RANGES_MAX: usize = 16;
+pub use selvedge_cache::range::wanted::RANGES_MAX;
 
 /// How a stored response is answered.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -101,11 +100,13 @@ pub fn reshape(
     }
 }
 
-/// Leaves what a 304 carries (§15.4.5): everything but what describes the content. It keeps
-/// `Last-Modified` only where there is no `ETag`.
+/// Leaves what a 304 carries (§15.4.5): everything but what describes the bytes that the client
+/// has. Type and language stay: a validation may have changed them, and only a 304 that has them
+/// guides the update of the caches behind us (RFC 9111 §3.2). `Last-Modified` stays only where
+/// there is no `ETag`.
 fn remove_content_fields(headers: &mut HeaderMap) {
-    const DESCRIBES_CONTENT: [HeaderName; 6] =
-        [CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, TRAILER];
+    const DESCRIBES_CONTENT: [HeaderName; 4] =
+        [CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, TRAILER];
     for name in DESCRIBES_CONTENT {
         headers.remove(name);
     }

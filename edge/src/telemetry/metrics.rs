@@ -189,9 +189,8 @@ impl Metrics {
         }
         let site = Arc::clone(&key.0);
         Arc::clone(origins.entry(key).or_insert_with(|| {
-            Arc::new(OriginMetrics::new(|outcome| {
-                let values = [&*site, origin, outcome.name()];
-                register(&self.recorder, table::ORIGIN_REQUESTS, &values)
+            Arc::new(OriginMetrics::new(|row, last| {
+                register(&self.recorder, row, &[&*site, origin, last])
             }))
         }))
     }

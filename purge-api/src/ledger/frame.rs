@@ -194,6 +194,17 @@ mod tests {
         }
     }
 
+    /// From a disk: any bytes are an entry, damage or too few, whatever stands before them.
+    #[test]
+    fn fuzz_frames() {
+        bolero::check!().for_each(|bytes: &[u8]| {
+            if let Ok(header) = bytes.try_into() {
+                let _read_or_refused = Header::decode(header);
+            }
+            decode(bytes);
+        });
+    }
+
     proptest::proptest! {
         #[test]
         fn arbitrary_bytes_are_never_a_record(bytes in proptest::collection::vec(0_u8.., 0..200)) {

@@ -7,7 +7,9 @@
 //! without a row fails the first test here, so no option can be added that nobody has seen work.
 
 mod admin;
+mod choice;
 mod client;
+mod health;
 mod node;
 mod origin;
 mod scene;
@@ -127,12 +129,33 @@ const GROUPS: &[fn() -> Group] = &[
     admin::token_in_the_environment,
     site::group,
     site::name,
+    site::rule,
     origin::waits,
     origin::connections,
     origin::places,
     origin::attempts,
     origin::connecting,
     origin::handshakes,
+    choice::choosing,
+    choice::hashing,
+    choice::bounding,
+    choice::coming_back,
+    choice::panicking,
+    health::failures,
+    health::server_errors,
+    health::ejections,
+    health::longest_ejection,
+    health::outliers,
+    health::intervals,
+    health::checks,
+    health::answers,
+    health::falling,
+    health::rising,
+    health::check_intervals,
+    health::check_timeouts,
+    health::repeating,
+    health::hedging,
+    health::adapting,
 ];
 
 #[test]
@@ -169,10 +192,31 @@ proofs! {
     a_token_in_the_environment = admin::token_in_the_environment;
     rules_of_a_site = site::group;
     the_identity_of_a_site = site::name;
+    a_rule_of_a_site = site::rule;
     waits_for_an_origin = origin::waits;
     kept_connections_to_an_origin = origin::connections;
     places_at_an_origin = origin::places;
     attempts_at_several_origins = origin::attempts;
     connecting_to_an_origin = origin::connecting;
     handshakes_with_an_origin = origin::handshakes;
+    which_origin_is_chosen = choice::choosing;
+    what_a_hash_is_made_of = choice::hashing;
+    how_much_of_one_key_an_origin_takes = choice::bounding;
+    an_origin_that_comes_back = choice::coming_back;
+    a_tier_that_is_mostly_down = choice::panicking;
+    failures_of_an_origin = health::failures;
+    server_errors_of_an_origin = health::server_errors;
+    how_long_an_origin_is_left_alone = health::ejections;
+    how_long_an_origin_is_left_alone_at_most = health::longest_ejection;
+    an_origin_that_stands_out = health::outliers;
+    how_often_origins_are_compared = health::intervals;
+    checks_of_an_origin = health::checks;
+    what_a_check_asks_and_takes_for_right = health::answers;
+    how_many_failed_checks_count = health::falling;
+    how_many_passed_checks_count = health::rising;
+    how_often_an_origin_is_checked = health::check_intervals;
+    how_long_a_check_may_take = health::check_timeouts;
+    how_much_may_be_tried_again = health::repeating;
+    a_second_try_beside_a_late_one = health::hedging;
+    how_many_requests_an_origin_is_given = health::adapting;
 }

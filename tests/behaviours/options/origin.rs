@@ -118,7 +118,8 @@ pub(super) fn attempts() -> Group {
         let failed = (0..4).any(|_| scene.edge.get(&scene.path("/")).status == 502);
         if failed { "it failed" } else { "the other answered" }.to_owned()
     };
-    let mut group = Group::before(&[fails.url(), origin.url()], &[]);
+    let base = [("site[].origin.balance", "\"turns\""), ("site[].health.failures", "0")];
+    let mut group = Group::before(&[fails.url(), origin.url()], &base);
     let seen = ["the other answered", "it failed"];
     group.rows = vec![
         row("site[].origin.attempts_max", ["2", "1"], seen, look),
@@ -197,5 +198,5 @@ fn resolving() {
     site(WAITS[1]);
     edge.signal("HUP");
     edge.logged("\"reloaded\"");
-    assert_eq!(edge.get("/").status, 502);
+    assert_eq!(edge.get("/").status, 504);
 }

@@ -14,6 +14,11 @@ fn answer(name: &str, request: &Request, to: &mut Responder<'_>) {
     let fields: &[(&str, &str)] = match request.target.split('/').nth(1).unwrap_or("") {
         "host" => return to.cacheable(request.field("host")),
         "who" => return to.cacheable(name),
+        "range" => return to.send(200, &[("Cache-Control", "no-store")], request.field("range")),
+        "mismatch" => {
+            let fields = [("Cache-Control", "max-age=60"), ("Content-Range", "bytes 4-9/10")];
+            return to.send(206, &fields, "01234");
+        }
         "silent" => &[],
         "minute" => &[("Cache-Control", "max-age=60")],
         "hour" => &[("Cache-Control", "max-age=3600")],
@@ -24,6 +29,16 @@ fn answer(name: &str, request: &Request, to: &mut Responder<'_>) {
             let directives = "max-age=10, stale-while-revalidate=1000";
             &[("Cache-Control", directives), ("Age", "100")]
         }
+        "stale-shared" => {
+            &[("Cache-Control", "s-maxage=10, stale-while-revalidate=3600"), ("Age", "100")]
+        }
+        "german" => &[
+            ("Cache-Control", "max-age=60"),
+            ("Vary", "Accept-Language"),
+            ("Content-Language", "de"),
+        ],
+        "targeted" => &[("Cache-Control", "max-age=60"), ("CDN-Cache-Control", "max-age=600")],
+        "cookie" => &[("Cache-Control", "max-age=60"), ("Set-Cookie", "a=b")],
         "stale-then-broken" => {
             static ASKED: std::sync::Mutex<Vec<String>> = std::sync::Mutex::new(Vec::new());
             let mut asked = ASKED.lock().expect("unpoisoned");
@@ -35,7 +50,9 @@ fn answer(name: &str, request: &Request, to: &mut Responder<'_>) {
         }
         other => panic!("the test asks for {other:?}"),
     };
-    to.send(200, fields, "x");
+    let mut fields = fields.to_vec();
+    fields.push(("Content-Type", "text/plain"));
+    to.send(200, &fields, "x");
 }
 
 /// What a second request gets: `hit`, `stale` or what was forwarded for.
@@ -107,6 +124,26 @@ pub(super) fn group() -> Group {
         row("site[].key.query", ["\"keep\"", "\"drop\""], ["forwarded", "hit"], |scene| {
             second(scene, &scene.path("/minute"), "?utm_source=mail", &[])
         }),
+        row("site[].key.language", ["\"exact\"", "\"preferred\""], ["miss", "hit"], |scene| {
+            let path = scene.path("/german");
+            scene.edge.get_with(&path, &[("Accept-Language", "en, de")]);
+            let second = scene.edge.get_with(&path, &[("Accept-Language", "de")]);
+            if second.is_hit() { "hit" } else { "miss" }.to_owned()
+        }),
+        {
+            let values = ["[]", "[\"CDN-Cache-Control\"]"];
+            row("site[].targeted_fields", values, ["up to 60s", "up to 10m"], |scene| {
+                lifetime(scene, "/targeted")
+            })
+        },
+        row("site[].cookies", ["\"default\"", "\"strip\""], ["a=b", ""], |scene| {
+            let path = scene.path("/cookie");
+            scene.edge.get(&path);
+            scene.edge.get(&path).field("set-cookie").to_owned()
+        }),
+        row("site[].stale.beside_s_maxage", ["false", "true"], ["forwarded", "stale"], |scene| {
+            second(scene, &scene.path("/stale-shared"), "", &[])
+        }),
         row("site[].ttl.default", ["\"0s\"", "\"60s\""], ["forwarded", "hit"], |scene| {
             second(scene, &scene.path("/silent"), "", &[])
         }),
@@ -143,7 +180,47 @@ pub(super) fn group() -> Group {
             })
         },
     ];
+    let (fetches, mismatches) = (["\"whole\"", "\"asked\""], ["\"refuse\"", "\"octets\""]);
+    group.rows.push(row("site[].ranges.fetch", fetches, ["", "bytes=0-4"], |scene| {
+        scene.edge.get_with(&scene.path("/range"), &[("Range", "bytes=0-4")]).text()
+    }));
+    group.rows.push(row("site[].ranges.mismatch", mismatches, ["forwarded", "hit"], |scene| {
+        let path = scene.path("/mismatch");
+        let ask = || scene.edge.get_with(&path, &[("Range", "bytes=4-7")]);
+        let _stored = (ask(), ask());
+        if ask().is_hit() { "hit".to_owned() } else { "forwarded".to_owned() }
+    }));
     group.actors = vec![Box::new(here), Box::new(there)];
+    group
+}
+
+/// One rule, of which one condition or one lifetime changes.
+pub(super) fn rule() -> Group {
+    let origin = answers("here");
+    let mut group = Group::before(&[origin.url()], &[]);
+    let silent = |scene: &Scene| second(scene, &scene.path("/silent"), "", &[]);
+    let fits = ["hit", "forwarded"];
+    group.rows = vec![
+        row("site[].rule[].path", ["[\"/none\", \"*\"]", "[\"/none\"]"], fits, silent),
+        row("site[].rule[].status", ["[\"2xx\"]", "[\"404\"]"], fits, silent),
+        row("site[].rule[].type", ["[\"text/*\"]", "[\"image/*\"]"], fits, silent),
+        row("site[].rule[].default", ["\"1h\"", "\"30s\""], ["up to 1h", "up to 30s"], |scene| {
+            lifetime(scene, "/silent")
+        }),
+        row("site[].rule[].min", ["\"1s\"", "\"10m\""], ["up to 60s", "up to 10m"], |scene| {
+            lifetime(scene, "/minute")
+        }),
+        row("site[].rule[].max", ["\"1d\"", "\"10m\""], ["up to 1h", "up to 10m"], |scene| {
+            lifetime(scene, "/hour")
+        }),
+        row("site[].rule[].override", ["", "\"30s\""], ["up to 1h", "up to 30s"], |scene| {
+            lifetime(scene, "/hour")
+        }),
+        row("site[].rule[].grace", ["\"0s\"", "\"1h\""], ["forwarded", "stale"], |scene| {
+            second(scene, &scene.path("/stale"), "", &[])
+        }),
+    ];
+    group.actors = vec![Box::new(origin)];
     group
 }
 

@@ -9,7 +9,9 @@
 //! One request at a time: the next is released only when the present answer has left. hyper's own
 //! timers, upgrades and graceful shutdown are not used.
 //!
-//! In reading order: `gated` (the transport), `link` (what both sides know), `reply` (the
+//! A plain request that memory can answer is answered before hyper sees it: `front`.
+//!
+//! In reading order: `gated` (the transport), `front`, `link` (what both sides know), `reply` (the
 //! response), `interim`, `waits`, `refusal` and `closing`.
 
 use std::convert::Infallible;

@@ -21,7 +21,7 @@ use selvedge_cache::policy::{OriginResponse, RequestFacts, flag};
 use serde_json::{Value, json};
 
 use crate::admit::Admitted;
-use crate::decide::{Plan, Site};
+use crate::decide::Plan;
 use crate::lookup::Way;
 use crate::origin::OriginStatus;
 use crate::respond::cache_status::Forward;
@@ -117,7 +117,7 @@ fn stored(record: &Record, plan: &Plan, told: &Explanation) -> Value {
         "received": time(fresh.received),
         "ttl": told.head.as_ref().map_or_else(
             || json!({"seconds": fresh.lifetime_s, "set_by": null, "why": "the head cannot be read"}),
-            |head| ttl(record, head, &plan.site),
+            |head| ttl(record, head, plan),
         ),
         "age": age(record, told.head.as_ref(), told.now),
         "stale_while_revalidate_s": fresh.swr_s,
@@ -140,7 +140,7 @@ fn stored(record: &Record, plan: &Plan, told: &Explanation) -> Value {
 
 /// What set the lifetime: the stored head read by the same functions as when it was stored. Under
 /// rules that were changed since, they may say another number than the record: that is told.
-fn ttl(record: &Record, head: &StoredHead, site: &Site) -> Value {
+fn ttl(record: &Record, head: &StoredHead, plan: &Plan) -> Value {
     let fresh = &record.fresh;
     let response = OriginResponse {
         status: head.status,
@@ -148,10 +148,11 @@ fn ttl(record: &Record, head: &StoredHead, site: &Site) -> Value {
         requested: fresh.received,
         received: fresh.received,
     };
-    let effective = Effective::of(&head.headers, &site.cache);
-    let said = lifetime(&response, &effective, &site.cache);
+    let options = plan.site.options_for(plan.target.path(), head.status, &head.headers);
+    let effective = Effective::of(&head.headers, &options);
+    let said = lifetime(&response, &effective, &options);
     let bounded =
-        if said.source.is_explicit() { site.bounded_s(said.seconds) } else { said.seconds };
+        if said.source.is_explicit() { options.bounded_s(said.seconds) } else { said.seconds };
     let field = match said.source.name() {
         "s-maxage" | "max-age" => Some(effective.field.as_str()),
         "expires" => Some("expires"),
@@ -160,7 +161,7 @@ fn ttl(record: &Record, head: &StoredHead, site: &Site) -> Value {
     };
     let bound = match () {
         () if bounded == said.seconds => None,
-        () if Some(bounded) == site.ttl_max_s => Some("ttl.max"),
+        () if bounded == options.ttl_max_s => Some("ttl.max"),
         () => Some("ttl.min"),
     };
     json!({
@@ -215,10 +216,7 @@ fn variant(variant: &VariantView) -> Value {
     let selecting: Vec<Value> = variant
         .selecting
         .iter()
-        .map(|(name, value)| {
-            let value = value.as_ref().map(|value| value.escape_ascii().to_string());
-            json!({"field": name.as_str(), "request": value})
-        })
+        .map(|(name, value)| json!({"field": name.as_str(), "request": value}))
         .collect();
     json!({
         "fits": variant.fits,

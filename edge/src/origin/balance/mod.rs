@@ -1,20 +1,28 @@
 //! Which origin gets this attempt.
 //!
-//! A balancer sees candidates and answers with one of them; it does no I/O and keeps no clock.
-//! What it is told of each origin is one word, [`Standing`], and a number of requests in flight.
-//! The order of preference is the same for every balancer and stands in [`eligible`]:
-//! an origin whose trial is due (if the request may be risked), then healthy ones, then, when no
-//! healthy one is left, all the others, because a wrong guess about health must not be an outage.
+//! Two steps. The [`Roster`] says who may be chosen at all: it is made anew when an origin falls
+//! ill, recovers or is taken out by the operator, which is rare, and read by every request, which
+//! is not. Then a [`Policy`] chooses among the members of one tier: in turn, at random, the less
+//! busy or the quicker of two, or by a hash. No policy looks at more members than it needs, so the
+//! choice costs about the same among three and among a hundred (but for [`hash`], which asks all).
 //!
-//! Knows nothing of connections, requests or why an origin is unwell.
+//! When to choose which stands in `docs/operate/origins.md`.
+//!
+//! Knows nothing of connections, requests or why an origin is unwell; time and randomness are
+//! arguments.
 
 use smallvec::SmallVec;
 
-pub mod round_robin;
+pub mod hash;
+pub mod latency;
+pub mod ramp;
+pub mod roster;
+pub mod two;
 
-pub use round_robin::RoundRobin;
+pub use latency::PeakEwma;
+pub use roster::{Member, Roster, Tier};
 
-/// What health says of an origin at this moment.
+/// What health and the operator say of an origin at this moment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Standing {
     /// Use it.
@@ -23,80 +31,107 @@ pub enum Standing {
     Ejected,
     /// Its time-out is over and nobody tries it yet: one request may.
     TrialDue,
+    /// The operator took it out: never use it, whatever the others are like.
+    Out,
 }
 
-/// One origin as a balancer sees it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Candidate {
-    /// Place in the pool.
-    pub index: usize,
-    /// What health says.
-    pub standing: Standing,
-    /// Requests it has in hand.
-    pub in_flight: usize,
-    /// This request was already sent to it.
-    pub tried: bool,
+/// How the origin of an attempt is chosen.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Policy {
+    /// Of two drawn at random the one that promises the shorter wait: its recent time to a
+    /// response head, quick to rise and slow to fall, times the requests it has in hand.
+    #[default]
+    Quickest,
+    /// Of two drawn at random the one with fewer requests in hand.
+    LeastRequests,
+    /// Each in turn, evenly spread by weight.
+    Turns,
+    /// At random, by weight.
+    Random,
+    /// The same key to the same origin, as far as it is there and not overloaded.
+    Hash,
 }
 
-/// Candidates of one choice; pools are small.
-pub type Candidates = SmallVec<[Candidate; 8]>;
-
-/// Chooses among candidates.
-pub trait Balance: Send + Sync {
-    /// One of the candidates, or `None` if this request has tried them all. `may_risk`: the
-    /// request could be sent again elsewhere, so it may be the trial of an ejected origin.
-    fn pick(&self, candidates: &[Candidate], may_risk: bool) -> Option<usize>;
+/// Everything a pool is told about balancing.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct BalanceConfig {
+    /// How to choose.
+    pub policy: Policy,
+    /// Share of a tier, in percent, below which its members are used whether well or not: a
+    /// crowd on a few would fell those too. 0: only when none at all is well.
+    pub panic_percent: u32,
+    /// How long an origin that comes back takes to its full share, in milliseconds; 0: none.
+    pub slow_start_ms: u64,
+    /// [`Policy::Hash`]: the most an origin may have in hand, in percent of its fair share; what
+    /// is beyond goes to the key's next origin. 0: no bound.
+    pub hash_bound_percent: u32,
 }
 
-/// The candidates that deserve to be chosen from, best class only.
-pub fn eligible(candidates: &[Candidate], may_risk: bool) -> Candidates {
-    let class = |wanted: fn(Standing) -> bool| -> Candidates {
-        candidates.iter().filter(|c| !c.tried && wanted(c.standing)).copied().collect()
-    };
-    if may_risk {
-        let due = class(|standing| standing == Standing::TrialDue);
-        if !due.is_empty() {
-            return due;
+impl Default for BalanceConfig {
+    fn default() -> Self {
+        Self {
+            policy: Policy::default(),
+            panic_percent: 0,
+            slow_start_ms: 0,
+            hash_bound_percent: 150,
         }
     }
-    let healthy = class(|standing| standing == Standing::Healthy);
-    if healthy.is_empty() { class(|_| true) } else { healthy }
+}
+
+/// What a policy may ask of the members, by their place in the pool.
+pub trait Loads {
+    /// Requests in hand or waiting for a place.
+    fn in_flight(&self, index: usize) -> usize;
+    /// Expected time to a response head, in microseconds; 0: nothing is known yet.
+    fn latency_us(&self, index: usize) -> u64;
+    /// Share of the load that it should have, relative to the others.
+    fn weight(&self, index: usize) -> u32;
+}
+
+/// What the choice hangs on besides the members.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask {
+    /// An evenly spread number.
+    pub random: u64,
+    /// Counts the choices of this pool.
+    pub turn: usize,
+    /// What the request is told apart by, for [`Policy::Hash`]; `None` takes one at random.
+    pub key: Option<u64>,
+}
+
+/// Places in the pool; pools are small.
+pub type Places = SmallVec<[u16; 8]>;
+
+/// Chooses among the members of a tier that are not in `tried`; `None` when all are.
+pub fn choose(
+    config: &BalanceConfig,
+    tier: &Tier,
+    tried: &[usize],
+    loads: &impl Loads,
+    ask: Ask,
+) -> Option<usize> {
+    if tier.members().is_empty() {
+        return None;
+    }
+    if tried.is_empty() {
+        return Some(among(config, tier, loads, ask));
+    }
+    let left = tier.without(tried);
+    (!left.members().is_empty()).then(|| among(config, &left, loads, ask))
+}
+
+/// Chooses among members, of which there is at least one.
+fn among(config: &BalanceConfig, tier: &Tier, loads: &impl Loads, ask: Ask) -> usize {
+    match (config.policy, ask.key) {
+        (Policy::Turns, _) => tier.turn(ask.turn),
+        (Policy::Random, _) | (Policy::Hash, None) => tier.draw(ask.random),
+        (Policy::LeastRequests, _) => {
+            two::better(tier, ask.random, |index| two::busyness(loads, index))
+        }
+        (Policy::Quickest, _) => two::better(tier, ask.random, |index| two::wait(loads, index)),
+        (Policy::Hash, Some(key)) => hash::owner(tier, key, config.hash_bound_percent, loads),
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use Standing::{Ejected, Healthy, TrialDue};
-
-    fn indices(standings: &[(Standing, bool)], may_risk: bool) -> Vec<usize> {
-        let candidates: Vec<_> = standings
-            .iter()
-            .enumerate()
-            .map(|(index, (standing, tried))| Candidate {
-                index,
-                standing: *standing,
-                in_flight: 0,
-                tried: *tried,
-            })
-            .collect();
-        eligible(&candidates, may_risk).iter().map(|c| c.index).collect()
-    }
-
-    #[test]
-    fn healthy_origins_come_before_ejected_ones() {
-        assert_eq!(indices(&[(Ejected, false), (Healthy, false), (Healthy, true)], true), [1]);
-    }
-
-    #[test]
-    fn when_all_are_ejected_all_are_tried() {
-        assert_eq!(indices(&[(Ejected, false), (Ejected, false)], true), [0, 1]);
-        assert_eq!(indices(&[(Ejected, true), (Healthy, true)], true), Vec::<usize>::new());
-        assert_eq!(indices(&[(Ejected, false), (Healthy, true)], true), [0]);
-    }
-
-    #[test]
-    fn only_a_request_that_may_be_sent_again_is_a_trial() {
-        assert_eq!(indices(&[(TrialDue, false), (Healthy, false)], true), [0]);
-        assert_eq!(indices(&[(TrialDue, false), (Healthy, false)], false), [1]);
-    }
-}
+mod tests;

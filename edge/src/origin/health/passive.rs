@@ -28,6 +28,11 @@ pub struct PassiveConfig {
     pub eject_max_ms: u64,
     /// A response of 500 and above counts as a failure.
     pub count_server_errors: bool,
+    /// Most origins, in percent of the pool, that are ejected for standing out among the others;
+    /// 0 compares nobody.
+    pub outliers_percent: u32,
+    /// How often they are compared, in milliseconds.
+    pub interval_ms: u64,
 }
 
 impl Default for PassiveConfig {
@@ -37,6 +42,8 @@ impl Default for PassiveConfig {
             eject_base_ms: 2_000,
             eject_max_ms: 60_000,
             count_server_errors: false,
+            outliers_percent: 0,
+            interval_ms: 10_000,
         }
     }
 }
@@ -134,6 +141,25 @@ impl Passive {
         Some(Change::Ejected { until })
     }
 
+    /// It stands out among the others, without having failed often enough by itself.
+    pub fn eject(&mut self, config: &PassiveConfig, now: Millis, entropy: u64) -> Option<Change> {
+        if self.state != State::Trusted {
+            return None;
+        }
+        let until = now.plus_ms(ejection_ms(config, self.ejections, entropy));
+        (self.successes, self.ejections) = (0, self.ejections.saturating_add(1));
+        self.state = State::Ejected { until };
+        Some(Change::Ejected { until })
+    }
+
+    /// When its trial is due, if it is ejected.
+    pub fn trial_due(&self) -> Option<Millis> {
+        match self.state {
+            State::Ejected { until } => Some(until),
+            State::Trusted | State::Trial => None,
+        }
+    }
+
     /// Nothing bad is remembered: a further success changes nothing.
     pub fn is_pristine(&self) -> bool {
         self.state == State::Trusted && self.failures == 0 && self.ejections == 0
@@ -161,6 +187,8 @@ mod tests {
         eject_base_ms: 1_000,
         eject_max_ms: 8_000,
         count_server_errors: false,
+        outliers_percent: 0,
+        interval_ms: 10_000,
     };
 
     fn ejected_until(change: Option<Change>) -> u64 {

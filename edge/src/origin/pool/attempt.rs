@@ -6,11 +6,12 @@
 //! it is an ending too.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::OwnedSemaphorePermit;
+use http::StatusCode;
 
 use super::Pool;
-use crate::origin::health::passive::Change;
+use super::places::Place;
 use crate::origin::observe::OriginOutcome;
 
 /// An attempt under way.
@@ -20,7 +21,7 @@ pub struct Attempt {
     index: usize,
     trial: bool,
     ended: bool,
-    place: Option<OwnedSemaphorePermit>,
+    place: Option<Place>,
 }
 
 impl Attempt {
@@ -40,7 +41,7 @@ impl Attempt {
     }
 
     /// Holds the place until the attempt ends.
-    pub fn hold(&mut self, place: OwnedSemaphorePermit) {
+    pub fn hold(&mut self, place: Place) {
         self.place = Some(place);
     }
 
@@ -51,10 +52,20 @@ impl Attempt {
 
     /// A response head has arrived. It is enough to pass a trial: others need not wait for the end
     /// of a long download.
-    pub fn answered(&mut self, outcome: OriginOutcome) {
+    pub fn answered(&mut self, status: StatusCode, took: Duration) {
+        let (pool, origin, now) = (&self.pool, self.pool.origin(self.index), self.pool.now());
+        let (outcome, took_us) = (OriginOutcome::of_status(status), took.as_micros() as u64);
+        if outcome == OriginOutcome::ServerError {
+            origin.latency.observe_failure(took_us, now);
+        } else {
+            origin.latency.observe(took_us, now);
+            pool.latencies().observe(took_us);
+        }
+        let overloaded = matches!(status.as_u16(), 429 | 503);
+        origin.learn((took_us, overloaded), &pool.config().limits, now);
         if self.trial && !self.counts_against(outcome) {
             self.trial = false;
-            self.tell(self.pool.origin(self.index).health.succeeded());
+            pool.tell(self.index, origin.health.succeeded(now));
         }
     }
 
@@ -65,18 +76,25 @@ impl Attempt {
     }
 
     fn conclude(&mut self, outcome: OriginOutcome) {
-        let health = &self.pool.origin(self.index).health;
-        let change = if self.counts_against(outcome) {
-            health.failed(self.pool.now(), self.pool.entropy())
+        let (origin, now) = (self.pool.origin(self.index), self.pool.now());
+        let health = &origin.health;
+        if outcome == OriginOutcome::Timeout {
+            origin.learn((0, true), &self.pool.config().limits, now);
+        }
+        let event = if self.counts_against(outcome) {
+            health.window.count(false);
+            health.failed(self.trial, now, self.pool.entropy())
         } else if outcome.is_answer() {
-            health.succeeded()
+            health.window.count(outcome != OriginOutcome::ServerError);
+            health.succeeded(now)
         } else {
             if self.trial {
-                health.trial_abandoned(self.pool.now());
+                health.trial_abandoned(now);
+                self.pool.refresh();
             }
             None
         };
-        self.tell(change);
+        self.pool.tell(self.index, event);
         self.pool.observer().finished(self.pool.name_of(self.index), outcome);
     }
 
@@ -93,21 +111,6 @@ impl Attempt {
             | OriginOutcome::ClientError
             | OriginOutcome::Abandoned => false,
         }
-    }
-
-    fn tell(&self, change: Option<Change>) {
-        let Some(change) = change else { return };
-        let name = self.pool.name_of(self.index);
-        match change {
-            Change::Ejected { until } => {
-                let for_ms = until.since_ms(self.pool.now());
-                tracing::warn!(pool = name.pool, origin = name.origin, for_ms, "origin ejected");
-            }
-            Change::Recovered => {
-                tracing::info!(pool = name.pool, origin = name.origin, "origin recovered");
-            }
-        }
-        self.pool.observer().health_changed(name, change == Change::Recovered);
     }
 }
 

@@ -184,11 +184,10 @@ impl Wait {
         }
         while timer.as_mut().poll(cx).is_ready() {
             if Instant::now() >= due {
-                let late = if due == self.whole_by {
-                    "the whole response took too long".to_owned()
-                } else {
-                    format!("nothing for {} ms", self.between.as_millis())
-                };
+                if due == self.whole_by {
+                    return Poll::Ready(Cause::OriginWholeTimeout.into());
+                }
+                let late = format!("nothing for {} ms", self.between.as_millis());
                 return Poll::Ready(Error::with(Cause::OriginBodyTimeout, late));
             }
             timer.as_mut().reset(due);

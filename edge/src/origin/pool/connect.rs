@@ -65,7 +65,7 @@ pub async fn connect(pool: &Pool, origin: &Origin) -> Result<Transport, Error> {
         Ok(Ok(stream)) => Ok(Transport::Tls(Box::new(stream))),
         Ok(Err(error)) => Err(tls::handshake_error(error)),
         Err(_) => Err(Error::with(
-            Cause::OriginConnectTimeout,
+            Cause::OriginTlsTimeout,
             format!("no TLS handshake within {} ms", deadlines.tls_ms),
         )),
     }

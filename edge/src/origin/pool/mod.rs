@@ -12,35 +12,43 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use http::HeaderValue;
+use parking_lot::Mutex;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use selvedge_cache::Millis;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
+use super::adaptive::Adaptive;
 use super::address::{OriginAddress, OriginHost};
-use super::balance::{Balance, Candidate, Candidates, RoundRobin, Standing};
-use super::config::{OriginConfig, PoolConfig, wait};
-use super::health::Health;
+use super::balance::{Member, PeakEwma, Standing};
+use super::budget::Budget;
+use super::config::{OriginConfig, OriginLimits, PoolConfig, wait};
+use super::health::{Event, Health, Rule};
 use super::observe::{OriginName, OriginObserver, OriginStatus};
+use super::quantile::Latencies;
 use super::resolve::{Lookup, Resolver, SystemLookup};
-use crate::error::{Cause, Error};
+use crate::error::Error;
 
 pub mod attempt;
 pub mod body;
+pub mod checks;
 pub mod connect;
 pub mod head;
 pub mod http1;
 pub mod interim;
 pub mod meter;
+pub mod pick;
+pub mod places;
 pub mod reuse;
 pub mod tls;
 pub mod upload;
 
 pub use attempt::Attempt;
+use pick::Picker;
+use places::{Place, Places, Urgency};
 
 /// Most requests that a pool can give to one origin at once.
 const IN_FLIGHT_CEILING: usize = 1 << 20;
@@ -64,11 +72,15 @@ pub struct Pool {
     id: u64,
     config: PoolConfig,
     origins: Vec<Origin>,
-    balance: Box<dyn Balance>,
+    picker: Picker,
+    budget: Arc<Budget>,
+    latencies: Latencies,
     observer: Arc<dyn OriginObserver>,
     tls: Option<Arc<ClientConfig>>,
     epoch: Instant,
     entropy: AtomicU64,
+    /// Somebody runs the checks of this pool.
+    is_watched: AtomicBool,
 }
 
 /// One origin as all cores know it.
@@ -79,17 +91,19 @@ pub struct Origin {
     /// The Host it is sent; `None`: what the client said.
     pub(super) host: Option<HeaderValue>,
     pub(super) health: Health,
+    /// Recent time to a response head.
+    pub(super) latency: PeakEwma,
     pub(super) resolver: Option<Arc<Resolver>>,
     pub(super) server_name: Option<ServerName<'static>>,
     /// Open connections, over all cores; each connection's task holds one count.
     pub(super) connections: Arc<AtomicUsize>,
-    places: Arc<Semaphore>,
-    places_max: usize,
-    queued: AtomicUsize,
+    places: Arc<Places>,
+    /// How many places there should be, where that is found out.
+    adaptive: Option<Mutex<Adaptive>>,
 }
 
 impl Pool {
-    /// A pool that balances in turn and asks the system for addresses.
+    /// A pool that asks the system for addresses.
     pub fn new(
         config: PoolConfig,
         observer: Arc<dyn OriginObserver>,
@@ -112,21 +126,56 @@ impl Pool {
         };
         let make = |origin: &OriginConfig| Origin::new(origin.clone(), &config, &lookup);
         let origins = config.origins.iter().map(make).collect::<Result<_, _>>()?;
-        Ok(Arc::new(Self {
+        let pool = Arc::new(Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             config,
             origins,
-            balance: Box::<RoundRobin>::default(),
+            picker: Picker::new(),
+            budget: Arc::default(),
+            latencies: Latencies::default(),
             observer,
             tls,
             epoch: Instant::now(),
             entropy: AtomicU64::new(RandomState::new().hash_one(())),
-        }))
+            is_watched: AtomicBool::new(false),
+        });
+        pool.refresh();
+        Ok(pool)
     }
 
     /// What it was told. Equal configurations mean the same pool.
     pub fn config(&self) -> &PoolConfig {
         &self.config
+    }
+
+    /// Takes over what another pool knows of the same origins: health and what the operator said.
+    /// For a reload that changes something else.
+    pub fn inherit(&self, old: &Self) {
+        for origin in &self.origins {
+            let same = |other: &&Origin| other.config.address == origin.config.address;
+            if let Some(known) = old.origins.iter().find(same) {
+                origin.health.inherit(&known.health);
+            }
+        }
+        self.refresh();
+    }
+
+    /// The operator says what is to become of an origin. `None` when the pool has none of that
+    /// name, else whether anything changed.
+    pub fn rule(&self, origin: &str, rule: Rule) -> Option<bool> {
+        let index = self.origins.iter().position(|known| &*known.name == origin)?;
+        let event = self.origins[index].health.ruled(rule, self.now());
+        let changed = event.is_some();
+        self.tell(index, event);
+        Some(changed)
+    }
+
+    /// Passes an event on, and chooses anew among whom it left.
+    pub(super) fn tell(&self, index: usize, event: Option<Event>) {
+        if let Some(event) = event {
+            self.refresh();
+            self.observer.health_changed(self.name_of(index), &event);
+        }
     }
 
     /// Number of the pool in this process; connections are kept under it.
@@ -140,8 +189,23 @@ impl Pool {
         self.origins.iter().map(|origin| origin.status(now)).collect()
     }
 
+    /// What its origins are called, in the order of the configuration.
+    pub fn names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.origins.iter().map(|origin| &origin.name)
+    }
+
     pub(super) fn origin(&self, index: usize) -> &Origin {
         &self.origins[index]
+    }
+
+    /// How much may go out once more.
+    pub(in crate::origin) fn budget(&self) -> &Arc<Budget> {
+        &self.budget
+    }
+
+    /// Times to a response head, over all origins.
+    pub(in crate::origin) fn latencies(&self) -> &Latencies {
+        &self.latencies
     }
 
     pub(super) fn observer(&self) -> &dyn OriginObserver {
@@ -168,50 +232,6 @@ impl Pool {
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         z ^ (z >> 31)
     }
-
-    /// Chooses an origin that this request has not tried; `true` beside it: as its trial.
-    /// A `preferred` origin is taken if it is well. A request that `has_fallback` is given none
-    /// that is left alone.
-    pub(super) fn pick(
-        &self,
-        tried: &[usize],
-        may_risk: bool,
-        preferred: Option<usize>,
-        has_fallback: bool,
-    ) -> Option<(usize, bool)> {
-        let now = self.now();
-        if let Some(index) = preferred.filter(|index| !tried.contains(index))
-            && let Some(origin) = self.origins.get(index)
-            && origin.health.standing(now) == Standing::Healthy
-        {
-            return Some((index, false));
-        }
-        let mut candidates: Candidates = self
-            .origins
-            .iter()
-            .enumerate()
-            .map(|(index, origin)| Candidate {
-                index,
-                standing: origin.health.standing(now),
-                in_flight: origin.in_flight(),
-                tried: tried.contains(&index),
-            })
-            .collect();
-        loop {
-            let index = self.balance.pick(&candidates, may_risk)?;
-            if has_fallback && candidates[index].standing == Standing::Ejected {
-                return None;
-            }
-            if candidates[index].standing != Standing::TrialDue {
-                return Some((index, false));
-            }
-            if self.origins[index].health.begin_trial(now) {
-                return Some((index, true));
-            }
-            // Another core took the trial between the two looks.
-            candidates[index].standing = Standing::Ejected;
-        }
-    }
 }
 
 impl std::fmt::Debug for Pool {
@@ -236,47 +256,68 @@ impl Origin {
             _ => None,
         };
         let places_max = pool.limits.in_flight_max.min(IN_FLIGHT_CEILING);
+        let bounds = pool.limits.adaptive();
+        let adaptive = bounds.map(|bounds| (Adaptive::new(&bounds), bounds));
         Ok(Self {
             name: config.address.to_string().into(),
             host: host_for(&config.address, pool),
             health: Health::new(pool.health),
+            latency: PeakEwma::default(),
             resolver,
             server_name: tls::server_name(&config)?,
             connections: Arc::default(),
-            places: Arc::new(Semaphore::new(places_max)),
-            places_max,
-            queued: AtomicUsize::new(0),
+            places: Places::new(
+                adaptive.as_ref().map_or(places_max, |(found, bounds)| found.limit(bounds)),
+            ),
+            adaptive: adaptive.map(|(found, _)| Mutex::new(found)),
             config,
         })
     }
 
     /// A place among the requests that the origin is given at once; waits for one if it must.
-    pub(super) async fn place(&self, config: &PoolConfig) -> Result<OwnedSemaphorePermit, Error> {
-        if let Ok(place) = self.places.clone().try_acquire_owned() {
-            return Ok(place);
-        }
-        let _queued = Queued::enter(&self.queued, config.limits.queue_max)?;
+    pub(super) async fn place(
+        &self,
+        config: &PoolConfig,
+        urgency: Urgency,
+    ) -> Result<Place, Error> {
         let patience = wait(config.deadlines.queue_ms);
-        match timeout(patience, self.places.clone().acquire_owned()).await {
-            Ok(Ok(place)) => Ok(place),
-            Ok(Err(closed)) => Err(Error::with(Cause::Internal, closed)),
-            Err(_) => Err(Error::with(
-                Cause::OriginBusy,
-                format!("no place within {} ms", config.deadlines.queue_ms),
-            )),
-        }
+        self.places.take(urgency, config.limits.queue_max, patience).await
     }
 
-    fn in_flight(&self) -> usize {
-        self.places_max - self.places.available_permits().min(self.places_max)
+    /// An answer came, or none did: there may be another number of places from now on.
+    fn learn(&self, (took_us, overloaded): (u64, bool), limits: &OriginLimits, now: Millis) {
+        let (Some(adaptive), Some(bounds)) = (&self.adaptive, limits.adaptive()) else { return };
+        let in_flight = self.places.in_use();
+        let limit = adaptive.lock().observe(&bounds, (took_us, overloaded), in_flight, now);
+        self.places.set_limit(limit);
+    }
+
+    /// Requests in hand and in the queue for a place.
+    fn load(&self) -> usize {
+        self.places.in_use() + self.places.waiting()
+    }
+
+    /// What the roster is told.
+    fn member(&self, now: Millis) -> Member {
+        let standing = self.health.standing(now);
+        Member {
+            weight: self.config.weight,
+            tier: self.config.tier,
+            is_well: standing == Standing::Healthy,
+            is_in: standing != Standing::Out,
+        }
     }
 
     fn status(&self, now: Millis) -> OriginStatus {
         OriginStatus {
             name: self.name.clone(),
             healthy: self.health.standing(now) == Standing::Healthy,
-            in_flight: self.in_flight(),
-            queued: self.queued.load(Ordering::Relaxed),
+            rule: self.health.rule(),
+            last: self.health.last().map(|(at, event)| (now.since_ms(at), event)),
+            latency_us: self.latency.expected_us(now),
+            in_flight: self.places.in_use(),
+            limit: self.places.limit(),
+            queued: self.places.waiting(),
             connections: self.connections.load(Ordering::Relaxed),
             ejections: self.health.ejections(),
         }
@@ -318,25 +359,6 @@ fn check(config: &PoolConfig) -> Result<(), PoolError> {
     match bounds.iter().find(|(_, value)| *value == 0) {
         Some((bound, _)) => Err(PoolError::Zero(name(), bound)),
         None => Ok(()),
-    }
-}
-
-/// One request in the queue for a place; leaves it when dropped.
-struct Queued<'a>(&'a AtomicUsize);
-
-impl<'a> Queued<'a> {
-    fn enter(queued: &'a AtomicUsize, queue_max: usize) -> Result<Self, Error> {
-        let entered = Self(queued);
-        if queued.fetch_add(1, Ordering::Relaxed) < queue_max {
-            return Ok(entered);
-        }
-        Err(Error::with(Cause::OriginBusy, format!("{queue_max} requests wait already")))
-    }
-}
-
-impl Drop for Queued<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -56,7 +56,7 @@ async fn a_whole_response_that_takes_too_long() {
     let script =
         vec![Step::Read, send("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n"), Step::AwaitClose];
     let (cause, elapsed) = late(script, |config| config.deadlines.whole_ms = 300).await;
-    assert_eq!(cause, Cause::OriginBodyTimeout);
+    assert_eq!(cause, Cause::OriginWholeTimeout);
     assert!(about(elapsed, 300), "{elapsed:?}");
 }
 

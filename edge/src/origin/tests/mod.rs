@@ -179,8 +179,8 @@ impl OriginObserver for Notes {
         self.0.lock().push(format!("{} {}", origin.index, outcome.name()));
     }
 
-    fn health_changed(&self, origin: OriginName<'_>, healthy: bool) {
-        let word = if healthy { "recovered" } else { "ejected" };
+    fn health_changed(&self, origin: OriginName<'_>, event: &health::Event) {
+        let word = if event.is_good() { "recovered" } else { "ejected" };
         self.0.lock().push(format!("{} {word}", origin.index));
     }
 }
@@ -192,7 +192,11 @@ impl Notes {
 }
 
 pub(super) fn config(urls: &[String]) -> PoolConfig {
-    PoolConfig::new("shop", urls.iter().map(|url| url.parse().expect("an address")))
+    let urls = urls.iter().map(|url| url.parse().expect("an address"));
+    let mut config = PoolConfig::new("shop", urls);
+    // What a test expects of the first and the second origin must not be drawn by lot.
+    config.balance.policy = balance::Policy::Turns;
+    config
 }
 
 pub(super) fn pool(urls: &[String]) -> (Arc<Pool>, Arc<Notes>) {
@@ -213,6 +217,8 @@ pub(super) fn request(method: Method, body: Outbound) -> OutboundRequest {
         body,
         preferred: None,
         has_fallback: false,
+        affinity: None,
+        is_shared: false,
     }
 }
 

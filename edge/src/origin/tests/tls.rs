@@ -135,7 +135,7 @@ async fn a_handshake_that_stalls_has_a_deadline() {
         config.deadlines.tls_ms = 300;
         let (pool, _) = pool_of(config);
         let cause = cause_of(&Connections::new(), &pool, get()).await;
-        assert_eq!(cause, Cause::OriginConnectTimeout);
+        assert_eq!(cause, Cause::OriginTlsTimeout);
         origin.played().await;
     })
     .await;

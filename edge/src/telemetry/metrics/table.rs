@@ -77,6 +77,10 @@ metrics_table! {
         "Failures of exchanges, by cause (the `error` field of the access log).";
     ORIGIN_REQUESTS: Counter, "selvedge_origin_requests_total", "requests", ["site", "origin", "outcome"],
         "Requests sent to origins, retries included, by how they ended.";
+    ORIGIN_REPEATS: Counter, "selvedge_origin_repeats_total", "requests", ["site", "origin", "kind"],
+        "Requests that went out once more: on a `fresh` connection because the kept one was stale, as a `retry` elsewhere after this origin failed, as a `hedge` to this origin beside a late one; `refused`: a retry that the budget did not allow.";
+    ORIGIN_EVENTS: Counter, "selvedge_origin_events_total", "events", ["site", "origin", "event"],
+        "What happened to the health of an origin: ejected (`failures`, `trial`, `success_rate`, `latency`), `recovered`, `check_failed`, `check_passed`, `operator`.";
     ORIGIN_HEALTHY: Gauge, "selvedge_origin_healthy", "0 or 1", ["site", "origin"],
         "Whether the origin may be chosen.";
     STORE_BYTES: Gauge, "selvedge_store_bytes", "bytes", ["tier"],

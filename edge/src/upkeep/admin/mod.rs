@@ -4,14 +4,16 @@
 //! bound to loopback or a Unix socket only ([`check_exposure`]). All the same every request is
 //! bounded in size and time, and a stuck client cannot keep others out.
 //!
-//! Knows no cache, no origins and no sites: numbers come from a [`StatusSource`], reasons from an
-//! [`explain::Explain`], purges go to [`selvedge_purge_api::PurgeApi`].
+//! Knows no cache, no pools and no sites: numbers come from a [`StatusSource`], reasons from an
+//! [`explain::Explain`], purges go to [`selvedge_purge_api::PurgeApi`], what is said of origins to
+//! [`origins::OriginRules`].
 //!
 //! Reading order: [`listener`] (connections), `routes`, [`explain`], `openapi`, `page`.
 
 pub mod explain;
 pub mod listener;
 mod openapi;
+pub mod origins;
 mod page;
 mod routes;
 #[cfg(test)]
@@ -56,6 +58,8 @@ pub struct AdminSources {
     pub metrics: Box<dyn Fn() -> String + Send + Sync>,
     /// Status and readiness.
     pub status: Box<dyn StatusSource>,
+    /// Carries out what the operator says of origins.
+    pub origins: Box<dyn origins::OriginRules>,
     /// Who says why.
     pub explain: Box<dyn explain::Explain>,
     /// Time, for the audit trail.

@@ -89,6 +89,7 @@ pub(super) const ROUTES: &[Route] = &[
     route("/v1/status", "status", Access::Read, Shows::Json, "Sites, origins, tiers, purges."),
     route("/v1/explain", "explain", Access::Read, Shows::Json, "Why a URL is answered as it is."),
     route("/v1/openapi.json", "openapi", Access::Open, Shows::Json, "This description."),
+    route("/v1/origins", "origins", Access::Own, Shows::Json, "What is said of origins."),
     route("/v1/purges", "purges", Access::Own, Shows::Json, "Purges and their audit trail."),
     route("/v1/purges/{position}", "purge", Access::Own, Shows::Json, "One purge."),
 ];
@@ -106,6 +107,7 @@ pub(super) fn router(sources: Arc<AdminSources>) -> Router {
             "status" => get(status),
             "explain" => get(explain),
             "openapi" => get(|| async { answer(StatusCode::OK, &openapi()).map(Body::from) }),
+            "origins" => any(super::origins::origins),
             "purges" | "purge" => any(purges),
             other => unreachable!("no handler is written for {other}"),
         };
@@ -168,13 +170,9 @@ async fn dashboard(State(sources): Sources) -> Response {
 async fn purges(State(sources): Sources, request: Request) -> Response {
     let caller = caller(&sources, &request);
     let (head, body) = request.into_parts();
-    let body = match tokio::time::timeout(BODY_WAIT, whole(body)).await {
-        Ok(Ok(body)) => body,
-        Ok(Err(problem)) => return problem.into_response().map(Body::from),
-        Err(_) => {
-            let detail = "The body did not arrive within ten seconds.";
-            return refuse(StatusCode::REQUEST_TIMEOUT, "Too slow.", detail);
-        }
+    let body = match whole_in_time(body).await {
+        Ok(body) => body,
+        Err(problem) => return problem.into_response().map(Body::from),
     };
     let request = http::Request::from_parts(head, body);
     let answered = tokio::time::timeout(ANSWER_WAIT, sources.purges.handle(request, &caller));
@@ -199,7 +197,7 @@ async fn may_read(State(sources): Sources, request: Request, next: Next) -> Resp
     }
 }
 
-fn caller(sources: &AdminSources, request: &Request) -> Caller {
+pub(super) fn caller(sources: &AdminSources, request: &Request) -> Caller {
     let peer = request.extensions().get::<Peer>();
     Caller {
         peer: peer.map_or_else(|| "unknown".to_owned(), |peer| peer.name.clone()),
@@ -208,7 +206,14 @@ fn caller(sources: &AdminSources, request: &Request) -> Caller {
     }
 }
 
-/// The whole body, if it is not longer than a purge may be.
+/// The whole body, if it comes in time and is not longer than a purge may be.
+pub(super) async fn whole_in_time(body: Body) -> Result<Bytes, Problem> {
+    tokio::time::timeout(BODY_WAIT, whole(body)).await.unwrap_or_else(|_| {
+        let detail = "The body did not arrive within ten seconds.";
+        Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "Too slow.", detail))
+    })
+}
+
 async fn whole(body: Body) -> Result<Bytes, Problem> {
     let too_large = || {
         let detail = "A purge has at most 65536 bytes; send several.";

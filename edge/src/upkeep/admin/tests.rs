@@ -25,6 +25,7 @@ use super::super::purge_command::{PurgeArgs, run};
 use super::explain::{Explain, Question};
 use super::*;
 use crate::accept::listener::ListenAddress;
+use crate::origin::Rule;
 
 const SECRET: &str = "a-secret-of-twenty-b";
 
@@ -39,6 +40,18 @@ impl StatusSource for Node {
             0 => Readiness::Starting,
             1 => Readiness::Ready,
             _ => Readiness::Draining,
+        }
+    }
+}
+
+struct OneOrigin;
+
+impl origins::OriginRules for OneOrigin {
+    fn rule(&self, site: &str, origin: &str, rule: Rule) -> Result<bool, origins::Unknown> {
+        match (site, origin) {
+            ("shop", "http://a:80") => Ok(rule != Rule::Enabled),
+            ("shop", _) => Err(origins::Unknown::Origin(vec!["http://a:80".to_owned()])),
+            _ => Err(origins::Unknown::Site),
         }
     }
 }
@@ -93,6 +106,7 @@ async fn plane(listen: &str, scope: Option<&str>) -> Plane {
             Arc::new(Unwatched),
             "here".to_owned(),
         ),
+        origins: Box::new(OneOrigin),
         metrics: Box::new(|| "selvedge_purge_position 0\n".to_owned()),
         status: Box::new(Node(Arc::clone(&readiness))),
         explain: Box::new(Echo),
@@ -108,8 +122,12 @@ async fn plane(listen: &str, scope: Option<&str>) -> Plane {
 impl Plane {
     /// Sends raw bytes with `Connection: close` and reads all that comes.
     async fn raw(&self, head: &str) -> String {
+        self.with_body(head, "").await
+    }
+
+    async fn with_body(&self, head: &str, body: &str) -> String {
         let mut stream = TcpStream::connect(self.addr.to_string()).await.expect("connects");
-        let request = format!("{head}\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        let request = format!("{head}\r\nHost: localhost\r\nConnection: close\r\n\r\n{body}");
         stream.write_all(request.as_bytes()).await.expect("writes");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.expect("reads");
@@ -167,6 +185,30 @@ async fn the_command_purges_and_says_so() {
     let wrong = PurgeArgs { tag: Vec::new(), url: Some("/a".into()), ..plane.args() };
     let refused = run(&wrong).await;
     assert!(refused.code == 1 && refused.message.contains("url"), "{}", refused.message);
+}
+
+#[tokio::test]
+async fn the_operator_rules_over_origins() {
+    let plane = plane("127.0.0.1:0", Some("operate")).await;
+    let ask = async |method: &str, body: &str| {
+        let head = format!(
+            "{method} /v1/origins HTTP/1.1\r\nAuthorization: Bearer {SECRET}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}",
+            body.len()
+        );
+        plane.with_body(&head, body).await
+    };
+    let said = |origin: &str, rule: &str| {
+        format!(r#"{{"site":"shop","origin":"{origin}","rule":"{rule}"}}"#)
+    };
+    let done = ask("POST", &said("http://a:80", "draining")).await;
+    assert!(done.starts_with("HTTP/1.1 200 ") && done.contains(r#""changed":true"#), "{done}");
+    let unknown = ask("POST", &said("http://b:80", "draining")).await;
+    assert!(unknown.starts_with("HTTP/1.1 404 ") && unknown.contains("http://a:80"), "{unknown}");
+    assert!(ask("POST", &said("http://a:80", "gone")).await.starts_with("HTTP/1.1 400 "));
+    assert!(ask("POST", "{}").await.starts_with("HTTP/1.1 400 "));
+    let read = ask("GET", "").await;
+    assert!(read.starts_with("HTTP/1.1 405 ") && read.contains("allow: POST"), "{read}");
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ pub enum Kind {
     Address,
     /// `off`, `stdout` or a path with a slash.
     AccessLog,
-    /// `http://host:port`, `https://host` or `unix:/path`.
+    /// `http://host:port`, `https://host` or `unix:/path`; or a table with that as `url`.
     OriginUrl,
     /// `host` or `host:port`, as a `Host` field carries it.
     Authority,
@@ -29,7 +29,7 @@ pub enum Kind {
     Sha256,
     /// Name of an environment variable.
     Variable,
-    /// `purge`, `purge:SITE` or `read`.
+    /// `purge`, `purge:SITE`, `read` or `operate`.
     Scope,
     /// An amount of bytes with its unit.
     Size {
@@ -61,8 +61,28 @@ pub enum Kind {
     Switch,
     /// One of some words.
     Choice(&'static [&'static str]),
+    /// A path beginning with `/` or `*`, in which `*` stands for anything.
+    PathGlob,
+    /// `404` or `4xx`.
+    Status,
+    /// `text/html`, `image/*`.
+    TypeGlob,
+    /// Name of a field: letters, digits, `-` and the other characters of a token.
+    FieldName,
     /// How a site folds the query into its key.
     Query,
+    /// `key`, `client`, `header:NAME` or `cookie:NAME`.
+    Affinity,
+    /// The name of a cookie.
+    Cookie,
+    /// A path with or without a query, as a request names it.
+    Target,
+    /// `200` or `200-399`.
+    Statuses,
+    /// `Name: value`.
+    Field,
+    /// Any text that is not empty.
+    Text,
 }
 
 impl Kind {
@@ -86,7 +106,17 @@ impl Kind {
             Self::Count { .. } => "whole number",
             Self::Switch => "switch",
             Self::Choice(_) => "word",
+            Self::PathGlob => "path, with `*` for anything",
+            Self::Status => "status, or all as `4xx`",
+            Self::TypeGlob => "type of content, with `*` for anything",
+            Self::FieldName => "name of a field",
             Self::Query => "query rule",
+            Self::Affinity => "\"key\", \"client\", \"header:NAME\" or \"cookie:NAME\"",
+            Self::Cookie => "name of a cookie",
+            Self::Target => "path of a request",
+            Self::Statuses => "status or range of statuses",
+            Self::Field => "field with its value",
+            Self::Text => "text",
         }
     }
 
@@ -110,7 +140,17 @@ impl Kind {
             Self::Count { .. } => "100",
             Self::Switch => "true",
             Self::Choice(_) => "\"…\"",
+            Self::PathGlob => "\"/img/*\"",
+            Self::Status => "\"404\"",
+            Self::TypeGlob => "\"image/*\"",
+            Self::FieldName => "\"CDN-Cache-Control\"",
             Self::Query => "\"sort\"",
+            Self::Affinity => "\"key\"",
+            Self::Cookie => "\"session\"",
+            Self::Target => "\"/healthz\"",
+            Self::Statuses => "\"200-399\"",
+            Self::Field => "\"X-Ready: yes\"",
+            Self::Text => "\"ok\"",
         }
     }
 }
@@ -249,6 +289,10 @@ impl Card {
             }
             Kind::Query => {
                 "\"keep\", \"sort\", \"drop\", { keep = […] } or { drop = […] }".to_owned()
+            }
+            Kind::OriginUrl => {
+                "origin URL, or { url = …, weight = 1 to 100, tier = 0 to 9, tls_name = … }"
+                    .to_owned()
             }
             other => other.name().to_owned(),
         };

@@ -101,7 +101,7 @@ fn walk(
                 ),
                 _ => problems.add(Place::File(value.span()), not_a_table(&path, "[", "]")),
             },
-            Known::Tables => several(key, value, &path, written, problems),
+            Known::Tables => several(key, value, &path, block, written, problems),
             Known::Unknown if problems.is_full() => {
                 problems.add(Place::File(key.span()), Wrong::default());
             }
@@ -115,6 +115,7 @@ fn several(
     key: &Spanned<impl AsRef<str>>,
     value: &Spanned<DeValue<'_>>,
     path: &str,
+    outer: &mut Block,
     written: &mut Written,
     problems: &mut Problems,
 ) {
@@ -139,9 +140,11 @@ fn several(
             problems.add(Place::File(item.span()), not_a_table(&shown(&path), "[[", "]]"));
             continue;
         };
-        let mut block = Block { place: Place::File(item.span()), settings: Vec::new() };
+        let mut block = Block { place: Place::File(item.span()), ..Block::default() };
         walk(inner, &path, &mut block, written, problems);
-        written.blocks(&path).push(block);
+        let is_nested = path.matches("[]").count() > 1;
+        let blocks = if is_nested { &mut outer.inner } else { written.blocks(&path) };
+        blocks.push(block);
     }
 }
 

@@ -7,10 +7,14 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use selvedge_cache::range::Trust;
+
 use crate::accept::listener::ListenAddress;
 use crate::accept::{ClientDeadlines, HeadLimits};
-use crate::decide::KeyRules;
-use crate::origin::OriginAddress;
+use crate::decide::{Affinity, KeyRules};
+use crate::origin::{BalanceConfig, CheckConfig, OriginConfig, PassiveConfig};
+use selvedge_cache::policy::CookieRule;
+use selvedge_cache::policy::rules::Rule;
 
 use super::reader::Settings;
 use super::value::{HostPattern, PeerSet, Scope};
@@ -155,14 +159,22 @@ pub struct Site {
     pub name: String,
     /// Hosts it answers for; at least one.
     pub hosts: Vec<HostPattern>,
-    /// Origins; at least one, none twice.
-    pub origins: Vec<OriginAddress>,
+    /// Origins; at least one, no address twice.
+    pub origins: Vec<OriginConfig>,
     /// `origin_host` as it was said, for pools that send one host to all.
     pub origin_host: Option<String>,
     /// How the query enters the key.
     pub query: KeyRules,
+    /// A stored language answers who prefers it alone.
+    pub select_by_language: bool,
+    /// Fields that speak to this node, in order.
+    pub targeted_fields: Vec<http::HeaderName>,
+    /// What becomes of `Set-Cookie`.
+    pub cookies: CookieRule,
     /// Lifetimes.
     pub ttl: TtlOptions,
+    /// Lifetimes by path, status and type.
+    pub rules: Vec<Rule>,
     /// Stale responses.
     pub stale: StaleOptions,
     /// `Cache-Control` of requests does not count.
@@ -171,8 +183,19 @@ pub struct Site {
     pub purge_from: PeerSet,
     /// Tag fields stay in responses to clients.
     pub keep_tags: bool,
+    /// Parts of bodies.
+    pub ranges: RangeOptions,
     /// Towards the origins.
     pub origin: OriginOptions,
+}
+
+/// Parts of bodies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RangeOptions {
+    /// The origin is asked for the range that a client asks for.
+    pub forward: bool,
+    /// What to believe of a 206 that contradicts itself.
+    pub trust: Trust,
 }
 
 /// Lifetimes of a site, in seconds.
@@ -197,6 +220,8 @@ pub struct StaleOptions {
     pub if_error_s: u32,
     /// Started per second behind readers' backs.
     pub refreshes_per_second: u32,
+    /// Both count beside `s-maxage`, too.
+    pub beside_s_maxage: bool,
 }
 
 /// Waits and bounds towards the origins of a site; waits in milliseconds.
@@ -232,4 +257,20 @@ pub struct OriginOptions {
     pub attempts_max: u32,
     /// Roots for `https://` origins; the system's without one.
     pub ca: Option<PathBuf>,
+    /// Requests that may go out once more, in percent of the live ones.
+    pub retry_share_percent: u32,
+    /// Late requests go to a second origin.
+    pub hedge: bool,
+    /// The number of requests at once is found out.
+    pub adaptive: bool,
+    /// How an origin is chosen.
+    pub balance: BalanceConfig,
+    /// What requests are told apart by when it is chosen by hash.
+    pub hash_by: Affinity,
+    /// The cookie that binds a client to an origin.
+    pub sticky: Option<String>,
+    /// When outcomes speak against an origin.
+    pub health: PassiveConfig,
+    /// How origins are asked whether they are well.
+    pub check: Option<CheckConfig>,
 }

@@ -109,7 +109,7 @@ cards! {
     /// Environment variable that holds the token itself. Either this or `sha256`.
     TOKEN_ENV = Card::new("admin.tokens[].env", Kind::Variable)
         .or_absent("`sha256` names the token");
-    /// What the token allows: `read`, `purge`, or `purge:SITE`.
+    /// What the token allows: `read`, `purge`, `purge:SITE`, or `operate` (origins, with `read`).
     TOKEN_SCOPES = Card::new("admin.tokens[].scopes", Kind::Scope).many();
 
     /// Identity of the site: part of every cache key, of metrics and of purges. A site that is
@@ -118,7 +118,9 @@ cards! {
     /// Hosts the site answers for: exact, `*.suffix`, or `*` for every host that no other site
     /// names. The most exact wins; no match is answered 421.
     SITE_HOSTS = Card::new("site[].hosts", Kind::HostPattern).many();
-    /// Where the responses come from: one origin, or several that share the load.
+    /// Where the responses come from: one origin, or several that share the load. A table says
+    /// more of one: its `weight` among the others; its `tier` (0 is asked first, the next takes
+    /// what the ones before cannot carry); the name in its certificate, if that is another.
     SITE_ORIGINS = Card::new("site[].origins", Kind::OriginUrl).many().flag("origin");
     /// `Host` that the origin is sent.
     SITE_ORIGIN_HOST = Card::new("site[].origin_host", Kind::Authority)
@@ -126,6 +128,15 @@ cards! {
     /// Whether `Cache-Control` of requests counts, as RFC 9111 says, or not, as CDNs do.
     SITE_REQUEST_CACHE_CONTROL = Card::new("site[].request_cache_control", Kind::Choice(&["honour", "ignore"]))
         .or("\"honour\"");
+    /// Fields of responses that speak to this node in place of `Cache-Control` and `Expires`
+    /// (RFC 9213); the first that is there and valid counts.
+    SITE_TARGETED_FIELDS = Card::new("site[].targeted_fields", Kind::FieldName).many()
+        .or("[\"Selvedge-Cache-Control\", \"CDN-Cache-Control\", \"Surrogate-Control\"]");
+    /// Responses with `Set-Cookie`: stored if they state their lifetime, as RFC 9111 §7.3 allows
+    /// (`default`); never stored (`refuse`); or stored as if the field were not there, which
+    /// then reaches nobody (`strip`).
+    SITE_COOKIES = Card::new("site[].cookies", Kind::Choice(&["default", "strip", "refuse"]))
+        .or("\"default\"");
     /// Who may send the `PURGE` method. A request that carries `Forwarded` or `X-Forwarded-For`
     /// never counts.
     SITE_PURGE_FROM = Card::new("site[].purge_from", Kind::Peer).many().or("[]");
@@ -136,6 +147,11 @@ cards! {
     /// How the query enters the key: as it is, sorted by name, not at all, only the named
     /// parameters, or all but the named. A name may end in `*`.
     KEY_QUERY = Card::new("site[].key.query", Kind::Query).or("\"keep\"");
+    /// Whether a stored response whose `Content-Language` is the one language that a request
+    /// prefers answers it (`preferred`), or only requests that accept the same languages with the
+    /// same weights share a response (`exact`).
+    KEY_LANGUAGE = Card::new("site[].key.language", Kind::Choice(&["preferred", "exact"]))
+        .or("\"preferred\"");
 
     /// Lifetime of responses that state none and whose age tells none. A changed lifetime counts
     /// for responses stored afterwards.
@@ -147,10 +163,46 @@ cards! {
     /// Longest lifetime guessed from `Last-Modified` (RFC 9111 §4.2.2); `0s` guesses none.
     TTL_HEURISTIC_MAX = Card::new("site[].ttl.heuristic_max", LIFETIME).or("\"1d\"");
 
+    /// Paths that the rule speaks of, without the query; each `*` stands for any characters. The
+    /// first rule that fits a response counts, for all that it sets.
+    RULE_PATH = Card::new("site[].rule[].path", Kind::PathGlob).many().or_absent("every path");
+    /// Statuses that the rule speaks of: `404`, or `5xx` for all that begin with 5.
+    RULE_STATUS = Card::new("site[].rule[].status", Kind::Status).many().or_absent("every status");
+    /// Types of content that the rule speaks of, without parameters; each `*` stands for any
+    /// characters.
+    RULE_TYPE = Card::new("site[].rule[].type", Kind::TypeGlob).many().or_absent("every type");
+    /// Lifetime of responses that state none and whose age tells none; of errors, too.
+    RULE_DEFAULT = Card::new("site[].rule[].default", LIFETIME).or_absent("the site's");
+    /// Shorter stated lifetimes are raised to this.
+    RULE_MIN = Card::new("site[].rule[].min", LIFETIME).or_absent("the site's");
+    /// Longer stated lifetimes are cut to this.
+    RULE_MAX = Card::new("site[].rule[].max", LIFETIME).or_absent("the site's");
+    /// Lifetime in place of the one that the response states. What it forbids to store stays
+    /// unstored, and `no-cache` is still validated before each use.
+    RULE_OVERRIDE = Card::new("site[].rule[].override", LIFETIME)
+        .or_absent("what the response states");
+    /// How long a stale response may be used while it is validated, and when the origin fails; for
+    /// responses that state neither.
+    RULE_GRACE = Card::new("site[].rule[].grace", LIFETIME).or_absent("the site's `stale`");
+
     /// `stale-while-revalidate` of responses that state none (RFC 5861 §3).
     STALE_WHILE_REVALIDATE = Card::new("site[].stale.while_revalidate", LIFETIME).or("\"0s\"");
     /// `stale-if-error` of responses that state none (RFC 5861 §4).
     STALE_IF_ERROR = Card::new("site[].stale.if_error", LIFETIME).or("\"0s\"");
+    /// Obeys `stale-while-revalidate` and `stale-if-error` beside `s-maxage`, which by RFC 9111
+    /// §5.2.2.10 forbids to use a stale response.
+    STALE_BESIDE_S_MAXAGE = Card::new("site[].stale.beside_s_maxage", Kind::Switch).or("false");
+
+    /// What the origin is asked for when a client wants one range of something that is not stored:
+    /// everything, so that it is fetched once and later ranges are hits; or that range, for objects
+    /// so large that few clients read all of them. What comes is stored either way, and combined.
+    RANGES_FETCH = Card::new("site[].ranges.fetch", Kind::Choice(&["whole", "asked"]))
+        .or("\"whole\"");
+    /// What becomes of a 206 whose content is not as long as its `Content-Range` says: it is passed
+    /// on and not stored; or its octets are stored as what follows the first position, and where
+    /// the range claims to reach the end, the body ends with them.
+    RANGES_MISMATCH = Card::new("site[].ranges.mismatch", Kind::Choice(&["refuse", "octets"]))
+        .or("\"refuse\"");
 
     /// Stale responses that are refreshed per second while their readers are answered, over all
     /// workers; the rest stay stale until their next reader. Keeps a soft purge of everything from
@@ -190,9 +242,76 @@ cards! {
     /// Attempts of a request in all, the first included, each at another origin.
     ORIGIN_ATTEMPTS_MAX = Card::new("site[].origin.attempts_max", Kind::Count { min: 1, max: 10 })
         .or("3");
+    /// How the origin of a request is chosen: the quicker or the less busy of two drawn at random,
+    /// each in turn, at random, or by a hash of what `hash_by` says. Weights count in all of them.
+    ORIGIN_BALANCE = Card::new("site[].origin.balance", Kind::Choice(&["quickest", "least-requests", "turns", "random", "hash"]))
+        .or("\"quickest\"");
+    /// What `balance = "hash"` tells requests apart by: the cache key, the client's address, a
+    /// field or a cookie. Requests without that field or cookie go anywhere.
+    ORIGIN_HASH_BY = Card::new("site[].origin.hash_by", Kind::Affinity).or("\"key\"");
+    /// With `balance = "hash"`, the most requests that an origin may have in hand, in percent of
+    /// its fair share; what is beyond goes to the next origin of the same key. 0 sets no bound.
+    ORIGIN_HASH_BOUND = Card::new("site[].origin.hash_bound", Kind::Count { min: 0, max: 1000 })
+        .or("150");
+    /// A cookie that binds a client to the origin that answered it first, where the cache does not
+    /// answer. It is set on answers that are not stored.
+    ORIGIN_STICKY = Card::new("site[].origin.sticky", Kind::Cookie).or_absent("nobody is bound");
+    /// How long an origin that comes back takes until it has its full share again.
+    ORIGIN_SLOW_START = Card::new("site[].origin.slow_start", wait(0)).or("\"0s\"");
+    /// Share of a tier's origins, in percent, below which all of them are used, well or not: the
+    /// whole load on a few would fell those too. 0: only when no origin at all is well.
+    ORIGIN_PANIC = Card::new("site[].origin.panic", Kind::Count { min: 0, max: 100 }).or("0");
+    /// Requests that may go out once more at a time (to another origin after a failure, or beside
+    /// one that is late), in percent of the live ones; ten always may.
+    ORIGIN_RETRY_SHARE = Card::new("site[].origin.retry_share", Kind::Count { min: 0, max: 100 })
+        .or("50");
+    /// Whether a request that may be sent twice goes to a second origin beside the first when it
+    /// waits longer than nineteen of twenty do; the first answer counts.
+    ORIGIN_HEDGE = Card::new("site[].origin.hedge", Kind::Switch).or("false");
+    /// Whether the number of requests that an origin is given at once is found out by watching its
+    /// latency, up to `connections_max`: an origin that slows down is given fewer.
+    ORIGIN_ADAPTIVE = Card::new("site[].origin.adaptive", Kind::Switch).or("false");
     /// Certificates in PEM that `https://` origins are checked against, instead of the system's.
     ORIGIN_CA = Card::new("site[].origin.ca", Kind::Pem)
         .or_absent("the certificates of the system");
+
+    /// Failures in a row after which an origin is left alone for a while; 0 never does.
+    HEALTH_FAILURES = Card::new("site[].health.failures", Kind::Count { min: 0, max: 1000 })
+        .or("3");
+    /// How long it is left alone the first time; each time again twice as long.
+    HEALTH_EJECT = Card::new("site[].health.eject", wait(10)).or("\"2s\"");
+    /// How long it is left alone at most.
+    HEALTH_EJECT_MAX = Card::new("site[].health.eject_max", wait(10)).or("\"60s\"");
+    /// Whether an answer of 500 and above is a failure.
+    HEALTH_SERVER_ERRORS = Card::new("site[].health.server_errors", Kind::Switch).or("false");
+    /// Origins that fail far more often than the others of the site, or are far slower, are left
+    /// alone too: at most this share of all, in percent. 0 compares nobody.
+    HEALTH_OUTLIERS = Card::new("site[].health.outliers", Kind::Count { min: 0, max: 100 }).or("0");
+    /// How often origins are compared, over the answers since the last time.
+    HEALTH_INTERVAL = Card::new("site[].health.interval", wait(100)).or("\"10s\"");
+
+    /// How the node asks origins whether they are well: not, by a connection, or by a request.
+    CHECK_KIND = Card::new("site[].check.kind", Kind::Choice(&["off", "connect", "http"]))
+        .or("\"off\"");
+    /// What is asked for.
+    CHECK_PATH = Card::new("site[].check.path", Kind::Target).or("\"/\"");
+    /// `Host` of the request.
+    CHECK_HOST = Card::new("site[].check.host", Kind::Authority)
+        .or_absent("`origin_host`, else the origin's own name");
+    /// Which statuses are right.
+    CHECK_STATUS = Card::new("site[].check.status", Kind::Statuses).or("\"200-399\"");
+    /// What the first 64 KiB of the content must contain.
+    CHECK_BODY = Card::new("site[].check.body", Kind::Text).or_absent("the content does not count");
+    /// A field that the answer must have, with its value.
+    CHECK_FIELD = Card::new("site[].check.field", Kind::Field).or_absent("fields do not count");
+    /// Between two checks of one origin, give or take a tenth.
+    CHECK_INTERVAL = Card::new("site[].check.interval", wait(100)).or("\"5s\"");
+    /// A whole check, from the name to the answer.
+    CHECK_TIMEOUT = Card::new("site[].check.timeout", wait(10)).or("\"2s\"");
+    /// Passed checks in a row that bring an origin back.
+    CHECK_RISE = Card::new("site[].check.rise", Kind::Count { min: 1, max: 100 }).or("2");
+    /// Failed checks in a row that take an origin away.
+    CHECK_FALL = Card::new("site[].check.fall", Kind::Count { min: 1, max: 100 }).or("3");
 }
 
 /// A table of the file: its path as cards write it, and what it is for.
@@ -218,8 +337,15 @@ pub static TABLES: &[Table] = &[
     Table { path: "site[]", text: "A site: hosts, origins and rules; one table for each." },
     Table { path: "site[].key", text: "Which requests may share a stored response." },
     Table { path: "site[].ttl", text: "Lifetimes where the origin leaves them open." },
+    Table {
+        path: "site[].rule[]",
+        text: "Lifetimes by path, status and type; one table for each rule.",
+    },
     Table { path: "site[].stale", text: "When a stale response is better than none." },
-    Table { path: "site[].origin", text: "Waits and bounds towards the site's origins." },
+    Table { path: "site[].ranges", text: "Parts of bodies." },
+    Table { path: "site[].origin", text: "Choice of the site's origins, waits and bounds." },
+    Table { path: "site[].health", text: "When the outcomes of requests speak against an origin." },
+    Table { path: "site[].check", text: "Health checks that the node makes by itself." },
 ];
 
 /// The card of a path.

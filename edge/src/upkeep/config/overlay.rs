@@ -111,6 +111,7 @@ fn lay_certificates(
     let pair = |(cert, key): (Spoken, Spoken)| Block {
         place: cert.place.clone(),
         settings: vec![(&options::TLS_CERT, cert), (&options::TLS_KEY, key)],
+        inner: Vec::new(),
     };
     written.tls = certs.into_iter().zip(keys).map(pair).collect();
 }
@@ -133,7 +134,7 @@ fn lay_origins(written: &mut Written, origins: Spoken) {
         (&options::SITE_HOSTS, hosts),
         (&options::SITE_ORIGINS, origins),
     ];
-    written.sites.push(Block { place, settings });
+    written.sites.push(Block { place, settings, inner: Vec::new() });
 }
 
 /// A misspelt variable is told, but is no error: others may set `SELVEDGE_…` too (an orchestrator

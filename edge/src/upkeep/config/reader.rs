@@ -24,6 +24,8 @@ pub struct Reader<'a> {
     block: &'a Block,
     /// Stands in place of `[]` in paths: `[shop]`; empty for tables that stand once.
     name: String,
+    /// The same for the second `[]` of tables inside of such a table.
+    inner: String,
     /// Paths are relative to this folder when the file says them.
     folder: &'a Path,
     /// Where problems go.
@@ -41,7 +43,29 @@ impl<'a> Reader<'a> {
         settings: &'a mut Settings,
     ) -> Self {
         let name = if name.is_empty() { String::new() } else { format!("[{name}]") };
-        Self { block, name, folder, problems, settings }
+        Self { block, name, inner: String::new(), folder, problems, settings }
+    }
+
+    /// How many tables stand inside of this one.
+    pub fn inner_count(&self) -> usize {
+        self.block.inner.len()
+    }
+
+    /// A reader of a table inside of this one, which is called by its number.
+    pub fn inner(&mut self, at: usize) -> Reader<'_> {
+        Reader {
+            block: &self.block.inner[at],
+            name: self.name.clone(),
+            inner: format!("[{at}]"),
+            folder: self.folder,
+            problems: &mut *self.problems,
+            settings: &mut *self.settings,
+        }
+    }
+
+    /// Where the table begins.
+    pub fn place(&self) -> Place {
+        self.block.place.clone()
     }
 
     /// Where a card was set, else where its table begins.
@@ -52,6 +76,12 @@ impl<'a> Reader<'a> {
     /// Whether something was said for a card.
     pub fn has(&self, card: &Card) -> bool {
         self.block.get(card).is_some()
+    }
+
+    /// Whether something else than the default was said for a card.
+    pub fn differs(&self, card: &'static Card) -> bool {
+        let default = Self::default_of(card).map(|spoken| spoken.said);
+        self.block.get(card).is_some_and(|spoken| Some(&spoken.said) != default.as_ref())
     }
 
     /// Adds a problem about a card.
@@ -154,7 +184,7 @@ impl<'a> Reader<'a> {
 
     /// Notes a value in normal form.
     pub fn note(&mut self, card: &'static Card, shown: String) {
-        let path = card.path.replacen("[]", &self.name, 1);
+        let path = card.path.replacen("[]", &self.name, 1).replacen("[]", &self.inner, 1);
         self.settings.insert(path, (card, shown));
     }
 

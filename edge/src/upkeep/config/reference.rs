@@ -60,7 +60,7 @@ pub fn sentence(card: &Card) -> String {
 }
 
 /// Tables that a file need not have and that mean something by standing there.
-const OPTIONAL_TABLES: [&str; 3] = ["disk", "tls[]", "admin.tokens[]"];
+const OPTIONAL_TABLES: [&str; 4] = ["disk", "tls[]", "admin.tokens[]", "site[].rule[]"];
 
 /// All options with their defaults, as a file: with a site filled in it is right, and says what an
 /// empty one says.

@@ -75,7 +75,7 @@ fn one(kind: Kind) -> Value {
         Kind::Sha256 => json!({ "type": "string", "pattern": "^[0-9A-Fa-f]{64}$" }),
         Kind::Name => json!({ "type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$" }),
         Kind::Scope => {
-            json!({ "type": "string", "pattern": "^(read|purge(:[A-Za-z0-9._-]{1,64})?)$" })
+            json!({ "type": "string", "pattern": "^(read|operate|purge(:[A-Za-z0-9._-]{1,64})?)$" })
         }
         Kind::Query => {
             let names = json!({ "type": "array", "items": { "type": "string" }, "minItems": 1 });
@@ -88,6 +88,21 @@ fn one(kind: Kind) -> Value {
                 })
             };
             json!({ "oneOf": [{ "enum": ["keep", "sort", "drop"] }, rule("keep"), rule("drop")] })
+        }
+        Kind::OriginUrl => {
+            let url = json!({ "type": "string", "minLength": 1 });
+            let table = json!({
+                "type": "object",
+                "properties": {
+                    "url": url,
+                    "weight": { "type": "integer", "minimum": 1, "maximum": 100 },
+                    "tier": { "type": "integer", "minimum": 0, "maximum": 9 },
+                    "tls_name": { "type": "string", "minLength": 1 },
+                },
+                "required": ["url"],
+                "additionalProperties": false,
+            });
+            json!({ "oneOf": [url, table] })
         }
         _ => json!({ "type": "string", "minLength": 1 }),
     }

@@ -50,6 +50,8 @@ pub struct Block {
     pub place: Place,
     /// Settings in the order of the text.
     pub settings: Vec<(&'static Card, Spoken)>,
+    /// Tables of which several stand inside: `[[site.rule]]`.
+    pub inner: Vec<Block>,
 }
 
 impl Block {

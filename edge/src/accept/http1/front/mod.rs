@@ -50,8 +50,9 @@ impl<H: Handler> Front<H> {
     /// written to `out`, except for what is left in [`Ready::content`]. `None`: hyper must see
     /// the request, whether or not it was begun.
     pub(super) fn answer(&self, bytes: &[u8], out: &mut Vec<u8>) -> Option<Ready<H::Body>> {
-        if self.link.must_close() {
-            return None; // hyper knows how to say that
+        // hyper knows how to say that it closes, and may still hold an answer that goes before.
+        if self.link.must_close() || self.link.in_service() {
+            return None;
         }
         let head = read::plain(bytes)?;
         let is_head = head.method == http::Method::HEAD;
@@ -80,3 +81,6 @@ impl<H: Handler> Front<H> {
         Some(Ready { content, body })
     }
 }
+
+#[cfg(test)]
+mod tests;

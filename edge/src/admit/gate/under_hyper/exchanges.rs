@@ -345,3 +345,56 @@ fn old_clients_may_keep_the_connection() {
         assert!(client.rest().await.contains("connection: close\r\n"));
     });
 }
+
+#[test]
+fn a_slow_client_gets_whole_answers_in_order() {
+    story(async || {
+        let handler = async |received: Received, desk: Desk| {
+            let path = received.head.uri.path().to_owned();
+            desk.whole(&(path + ":" + &"x".repeat(10_000) + "."))
+        };
+        let mut client = Client::with_pipe(64, Http1Config::default(), handler);
+        for path in ["/a", "/b", "/c"] {
+            client.send(&format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")).await;
+            client.settle().await;
+        }
+        for path in ["/a", "/b", "/c"] {
+            let answer = client.until("x.").await;
+            let whole = format!("\r\n\r\n{path}:{}.", "x".repeat(10_000));
+            assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with(&whole), "{answer}");
+        }
+        client.settle().await;
+        assert_eq!(client.desk.deliveries(), [Delivery::Complete; 3]);
+    });
+}
+
+#[test]
+fn answers_of_both_ways_leave_in_order() {
+    story(async || {
+        let handler = async |received: Received, desk: Desk| {
+            let path = received.head.uri.path().to_owned();
+            if path == "/waits" {
+                tokio::task::yield_now().await;
+            }
+            desk.whole(&(path + ":" + &"x".repeat(1_000) + "."))
+        };
+        let mut client = Client::with_pipe(400, Http1Config::default(), handler);
+        let unread = "POST /unread HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi";
+        let waits = "GET /waits HTTP/1.1\r\nHost: a\r\n\r\n";
+        let now = "GET /now HTTP/1.1\r\nHost: a\r\n\r\n";
+        client.send(&[unread, now, waits, now].concat()).await;
+        client.settle().await;
+        // A little room: the connection is polled, and cannot write everything.
+        let mut piece = [0; 50];
+        client.pipe.read_exact(&mut piece).await.expect("readable");
+        client.read.extend_from_slice(&piece);
+        client.settle().await;
+        for path in ["/unread", "/now", "/waits", "/now"] {
+            let answer = client.until("x.").await;
+            let whole = format!("\r\n\r\n{path}:{}.", "x".repeat(1_000));
+            assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with(&whole), "{answer}");
+        }
+        client.settle().await;
+        assert_eq!(client.desk.deliveries(), [Delivery::Complete; 4]);
+    });
+}

@@ -7,6 +7,7 @@
 mod admin;
 mod node;
 mod origin;
+mod rule;
 mod site;
 mod tls;
 

@@ -1,15 +1,18 @@
 //! `[[site]]` and its tables.
 
+use selvedge_cache::policy::CookieRule;
+use selvedge_cache::range::Trust;
+
 use super::node::count;
-use super::{ReadSite, origin};
-use crate::origin::OriginAddress;
-use crate::upkeep::config::model::{Site, StaleOptions, TtlOptions};
+use super::{ReadSite, origin, rule};
+use crate::origin::OriginConfig;
+use crate::upkeep::config::model::{RangeOptions, Site, StaleOptions, TtlOptions};
 use crate::upkeep::config::options as o;
 use crate::upkeep::config::problem::{Place, Wrong};
 use crate::upkeep::config::reader::{Reader, text};
 use crate::upkeep::config::surroundings::Surroundings;
 use crate::upkeep::config::value::{
-    HostPattern, authority, name, parse_origin, parse_peer, parse_query,
+    HostPattern, authority, field_name, name, parse_origin, parse_peer, parse_query, show_origin,
 };
 
 /// Origins of one site.
@@ -23,20 +26,29 @@ pub(super) fn site(reader: &mut Reader<'_>, surroundings: &dyn Surroundings) -> 
         |s| HostPattern::parse(text(s, "shop.example")?),
         ToString::to_string,
     );
-    let origins = reader.list(
-        &o::SITE_ORIGINS,
-        |s| parse_origin(text(s, "http://10.0.0.1:8000")?),
-        ToString::to_string,
-    );
+    let origins = reader.list(&o::SITE_ORIGINS, parse_origin, show_origin);
     check_origins(reader, &origins);
     let origin_host =
         reader.one(&o::SITE_ORIGIN_HOST, |s| authority(text(s, "origin.example")?), Clone::clone);
     let query = reader.one(&o::KEY_QUERY, parse_query, ToString::to_string).unwrap_or_default();
+    let select_by_language = reader.choice(&o::KEY_LANGUAGE) == 0;
+    let targeted_fields = reader.list(
+        &o::SITE_TARGETED_FIELDS,
+        |s| field_name(text(s, "CDN-Cache-Control")?),
+        ToString::to_string,
+    );
+    let cookies = match reader.choice(&o::SITE_COOKIES) {
+        1 => CookieRule::Strip,
+        2 => CookieRule::Refuse,
+        _ => CookieRule::Default,
+    };
     let ttl = ttl(reader);
+    let rules = rule::rules(reader, &ttl);
     let stale = StaleOptions {
         while_revalidate_s: reader.lifetime_s(&o::STALE_WHILE_REVALIDATE).unwrap_or(0),
         if_error_s: reader.lifetime_s(&o::STALE_IF_ERROR).unwrap_or(0),
         refreshes_per_second: count(reader, &o::STALE_REFRESHES_PER_SECOND) as u32,
+        beside_s_maxage: reader.switch(&o::STALE_BESIDE_S_MAXAGE),
     };
     // The card's words: honour, ignore.
     let ignore_request_cache_control = reader.choice(&o::SITE_REQUEST_CACHE_CONTROL) == 1;
@@ -46,6 +58,11 @@ pub(super) fn site(reader: &mut Reader<'_>, surroundings: &dyn Surroundings) -> 
         ToString::to_string,
     );
     let keep_tags = reader.switch(&o::SITE_KEEP_TAGS);
+    // The cards' words: whole, asked; refuse, octets.
+    let ranges = RangeOptions {
+        forward: reader.choice(&o::RANGES_FETCH) == 1,
+        trust: [Trust::Neither, Trust::Octets][reader.choice(&o::RANGES_MISMATCH).min(1)],
+    };
     let origin = origin::origin(reader, surroundings);
     if hosts.is_empty() || origins.is_empty() {
         return None; // Said above.
@@ -58,17 +75,22 @@ pub(super) fn site(reader: &mut Reader<'_>, surroundings: &dyn Surroundings) -> 
         origins,
         origin_host,
         query,
+        select_by_language,
+        targeted_fields: targeted_fields.into_iter().map(|(name, _)| name).collect(),
+        cookies,
         ttl,
+        rules,
         stale,
         ignore_request_cache_control,
         purge_from: purge_from.into_iter().map(|(peer, _)| peer).collect(),
         keep_tags,
+        ranges,
         origin,
     };
     Some(ReadSite { site, places })
 }
 
-fn check_origins(reader: &mut Reader<'_>, origins: &[(OriginAddress, Place)]) {
+fn check_origins(reader: &mut Reader<'_>, origins: &[(OriginConfig, Place)]) {
     if origins.len() > ORIGINS_MAX {
         let place = reader.place_of(&o::SITE_ORIGINS);
         let wrong =
@@ -77,9 +99,13 @@ fn check_origins(reader: &mut Reader<'_>, origins: &[(OriginAddress, Place)]) {
         return;
     }
     for (at, (origin, place)) in origins.iter().enumerate() {
-        if let Some((_, first)) = origins[..at].iter().find(|(earlier, _)| earlier == origin) {
-            let wrong =
-                Wrong::new(format!("origin {origin} stands twice"), "write each origin once");
+        if let Some((_, first)) =
+            origins[..at].iter().find(|(earlier, _)| earlier.address == origin.address)
+        {
+            let wrong = Wrong::new(
+                format!("origin {} stands twice", origin.address),
+                "write each origin once",
+            );
             reader.problems.add_pair(place.clone(), wrong, first.clone(), "the first stands here");
         }
     }

@@ -3,8 +3,9 @@
 use proptest::prelude::*;
 
 use super::{SITE, read, surroundings};
+use crate::origin::OriginAddress;
 use crate::upkeep::config::unit::{parse_ms, parse_size, show_ms, show_size};
-use crate::upkeep::config::value::{HostPattern, parse_address, parse_origin, parse_peer};
+use crate::upkeep::config::value::{HostPattern, parse_address, parse_peer};
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
@@ -40,8 +41,8 @@ proptest! {
             prop_assert_eq!(HostPattern::parse(&host.to_string()).ok(), Some(host));
         }
         for text in [text.clone(), format!("http://{text}"), format!("https://{text}"), format!("unix:/{text}")] {
-            if let Ok(origin) = parse_origin(&text) {
-                prop_assert_eq!(parse_origin(&origin.to_string()).ok(), Some(origin));
+            if let Ok(origin) = text.parse::<OriginAddress>() {
+                prop_assert_eq!(origin.to_string().parse().ok(), Some(origin));
             }
         }
         if let Ok(peer) = parse_peer(&text) {

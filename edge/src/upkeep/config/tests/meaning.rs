@@ -101,8 +101,8 @@ ca = "other.pem"
     assert!(!format!("{config:?}").contains("0123456789abcdef"), "a secret must not be printed");
     let site = &config.sites[0];
     assert_eq!(site.hosts, [HostPattern::Exact("shop.example".into())]);
-    assert_eq!(site.origins[0].authority().as_deref(), Some("origin.example"));
-    assert!(site.origins[0].is_tls() && !site.origins[1].is_tls());
+    assert_eq!(site.origins[0].address.authority().as_deref(), Some("origin.example"));
+    assert!(site.origins[0].address.is_tls() && !site.origins[1].address.is_tls());
     assert!(site.ignore_request_cache_control && site.keep_tags && site.purge_from.contains(None));
     let KeyRules::Drop(parameters) = &site.query else { panic!("{:?}", site.query) };
     assert!(parameters[0].matches("utm_source") && !parameters[1].matches("reference"));

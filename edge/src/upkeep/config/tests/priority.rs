@@ -51,7 +51,7 @@ fn an_origin_flag_replaces_the_origins_of_the_site_for_every_host() {
     let config =
         said(Some(SITE), flags().with("origin", &["http://a:1"]), &[]).expect("it is right");
     assert_eq!((config.sites.len(), config.sites[0].name.as_str()), (1, "shop"));
-    assert_eq!(config.sites[0].origins[0].to_string(), "http://a:1");
+    assert_eq!(config.sites[0].origins[0].address.to_string(), "http://a:1");
     let named = SITE.replace("\"*\"", "\"shop.example\"");
     let config =
         said(Some(&named), flags().with("origin", &["http://a:1"]), &[]).expect("it is right");

@@ -2,12 +2,78 @@
 //!
 //! The parser says which rule a text breaks; here that becomes what a person should write instead.
 
-use crate::origin::{Flaw, OriginAddress};
+use super::host_name;
+use crate::origin::{Flaw, OriginAddress, OriginConfig};
+use crate::upkeep::config::nearest::nearest;
 use crate::upkeep::config::problem::Wrong;
+use crate::upkeep::config::reader::text;
 use crate::upkeep::config::unit::short;
+use crate::upkeep::config::written::{Said, Spoken};
+
+/// Largest weight of an origin.
+const WEIGHT_MAX: i64 = 100;
+/// Largest tier.
+const TIER_MAX: i64 = 9;
+
+/// Reads an origin: its address, or a table that says more of it.
+pub fn parse_origin(spoken: &Spoken) -> Result<OriginConfig, Wrong> {
+    let Said::Table(entries) = &spoken.said else {
+        return parse_address(text(spoken, "http://10.0.0.1:8000")?).map(OriginConfig::from);
+    };
+    let Some((_, _, url)) = entries.iter().find(|(key, ..)| key == "url") else {
+        return Err(Wrong::new("the origin has no `url`", TABLE));
+    };
+    let mut origin = OriginConfig::from(parse_address(text(url, "http://10.0.0.1:8000")?)?);
+    for (key, _, value) in entries {
+        match key.as_str() {
+            "url" => {}
+            "weight" => origin.weight = number(value, "weight", 1, WEIGHT_MAX)? as u32,
+            "tier" => origin.tier = number(value, "tier", 0, TIER_MAX)? as u8,
+            "tls_name" if origin.address.is_tls() => {
+                origin.tls_name = Some(host_name(text(value, "origin.example")?)?);
+            }
+            "tls_name" => {
+                return Err(Wrong::new("only an https:// origin has a `tls_name`", "leave it out"));
+            }
+            other => {
+                let near = nearest(other, ["url", "weight", "tier", "tls_name"]);
+                let help = near.map_or(TABLE.to_owned(), |near| format!("did you mean `{near}`?"));
+                return Err(Wrong::new(format!("unknown key `{}`", short(other)), help));
+            }
+        }
+    }
+    Ok(origin)
+}
+
+/// An origin in normal form.
+pub fn show_origin(origin: &OriginConfig) -> String {
+    let mut shown = origin.address.to_string();
+    if origin.weight != 1 {
+        shown.push_str(&format!(" weight {}", origin.weight));
+    }
+    if origin.tier != 0 {
+        shown.push_str(&format!(" tier {}", origin.tier));
+    }
+    if let Some(name) = &origin.tls_name {
+        shown.push_str(&format!(" as {name}"));
+    }
+    shown
+}
+
+const TABLE: &str = "write { url = \"http://10.0.0.1:8000\", weight = 2, tier = 1 }";
+
+fn number(value: &Spoken, key: &str, min: i64, max: i64) -> Result<i64, Wrong> {
+    match value.said {
+        Said::Integer(number) if (min..=max).contains(&number) => Ok(number),
+        _ => Err(Wrong::new(
+            format!("`{key}` is a whole number, {min} to {max}"),
+            format!("write {key} = {}", min.max(1)),
+        )),
+    }
+}
 
 /// Reads `http://host:port`, `https://host:port` or `unix:/path`.
-pub fn parse_origin(text: &str) -> Result<OriginAddress, Wrong> {
+fn parse_address(text: &str) -> Result<OriginAddress, Wrong> {
     text.parse::<OriginAddress>().map_err(|error| explain(text, error.reason))
 }
 
@@ -58,6 +124,7 @@ fn explain(text: &str, flaw: Flaw) -> Wrong {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::upkeep::config::file::read_value;
 
     #[test]
     fn what_is_no_origin_says_what_to_write() {
@@ -77,8 +144,30 @@ mod tests {
             ("http://a b", "letters"),
             ("unix:x", "unix:/run/app.sock"),
         ] {
-            let wrong = parse_origin(text).expect_err(text);
+            let wrong = parse_address(text).expect_err(text);
             assert!(wrong.help.contains(help), "{text}: {wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_table_says_more_of_an_origin() {
+        let read = |toml: &str| parse_origin(&read_value(toml).expect("TOML"));
+        let origin =
+            read("{ url = \"https://10.0.0.1\", weight = 3, tier = 1, tls_name = \"a.example\" }");
+        let origin = origin.expect("an origin");
+        assert_eq!((origin.weight, origin.tier), (3, 1));
+        assert_eq!(show_origin(&origin), "https://10.0.0.1:443 weight 3 tier 1 as a.example");
+        for (toml, wrong) in [
+            ("{ weight = 1 }", "no `url`"),
+            ("{ url = \"http://a\", weigth = 1 }", "`weigth`"),
+            ("{ url = \"http://a\", weight = 0 }", "1 to 100"),
+            ("{ url = \"http://a\", tier = \"1\" }", "0 to 9"),
+            ("{ url = \"http://a\", tls_name = \"b\" }", "https://"),
+            ("{ url = \"http://a/b\" }", "no path"),
+            ("5", "not a number"),
+        ] {
+            let message = read(toml).expect_err(toml).message;
+            assert!(message.contains(wrong), "{toml}: {message}");
         }
     }
 }

@@ -17,6 +17,8 @@ pub enum Scope {
     Purge,
     /// To purge within one site.
     PurgeSite(String),
+    /// To take origins out and put them back, and to read.
+    Operate,
 }
 
 impl Scope {
@@ -25,11 +27,12 @@ impl Scope {
         match text {
             "read" => Ok(Self::Read),
             "purge" => Ok(Self::Purge),
+            "operate" => Ok(Self::Operate),
             _ => match text.strip_prefix("purge:") {
                 Some(site) => name(site).map(Self::PurgeSite),
                 None => Err(Wrong::new(
                     format!("\"{}\" is no scope", short(text)),
-                    "write \"read\", \"purge\" or \"purge:SITE\"",
+                    "write \"read\", \"purge\", \"purge:SITE\" or \"operate\"",
                 )),
             },
         }
@@ -42,6 +45,7 @@ impl fmt::Display for Scope {
             Self::Read => f.write_str("read"),
             Self::Purge => f.write_str("purge"),
             Self::PurgeSite(site) => write!(f, "purge:{site}"),
+            Self::Operate => f.write_str("operate"),
         }
     }
 }
@@ -56,6 +60,19 @@ pub fn name(text: &str) -> Result<String, Wrong> {
         ));
     }
     Ok(text.to_owned())
+}
+
+/// The name of a field that may speak in place of `Cache-Control`.
+pub fn field_name(text: &str) -> Result<http::HeaderName, Wrong> {
+    let name = http::HeaderName::from_bytes(text.as_bytes()).map_err(|_| {
+        let message = format!("\"{}\" is no field name", short(text));
+        Wrong::new(message, "write a name such as \"CDN-Cache-Control\"")
+    })?;
+    if name == http::header::CACHE_CONTROL || name == http::header::EXPIRES {
+        let message = format!("\"{name}\" is what targeted fields stand in place of");
+        return Err(Wrong::new(message, "leave it out: it counts when no targeted field does"));
+    }
+    Ok(name)
 }
 
 /// The name of an environment variable.
