@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::explain::HEADERS_MAX;
 use super::routes::{Access, ROUTES, Shows};
+use crate::origin::Rule;
 
 /// `/v1/openapi.json`, and `docs/openapi.json`.
 pub fn openapi() -> Value {
@@ -14,7 +15,11 @@ pub fn openapi() -> Value {
         match route.access {
             Access::Open => {}
             Access::Read => refused.extend([401, 403]),
-            // The purge surface describes itself.
+            // Purges are described where they are answered.
+            Access::Own if route.id == "origins" => {
+                paths.insert(route.path.to_owned(), json!({ "post": rule_of_an_origin() }));
+                continue;
+            }
             Access::Own => continue,
         }
         match route.id {
@@ -44,6 +49,28 @@ pub fn openapi() -> Value {
         paths.insert(route.path.to_owned(), path);
     }
     document(env!("CARGO_PKG_VERSION"), paths, Map::new())
+}
+
+/// `POST /v1/origins`.
+fn rule_of_an_origin() -> Value {
+    let text = json!({ "type": "string" });
+    let rules: Vec<&str> = Rule::ALL.iter().map(|(_, name)| *name).collect();
+    let ok = json!({
+        "description": "The rule is in force.",
+        "content": { "application/json": { "schema": { "type": "object" } } },
+    });
+    let refused = [400, 401, 403, 404, 405, 408, 413, 415, 421];
+    let text_of_it = "Takes an origin out, lets it run empty, or puts it back.";
+    let mut post = operation("ruleOrigin", text_of_it, ok, &refused);
+    let schema = json!({
+        "type": "object",
+        "required": ["site", "origin", "rule"],
+        "properties": { "site": text, "origin": text, "rule": { "enum": rules } },
+        "additionalProperties": false,
+    });
+    post["requestBody"] =
+        json!({ "required": true, "content": { "application/json": { "schema": schema } } });
+    post
 }
 
 /// What `/v1/explain` is asked.
