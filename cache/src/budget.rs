@@ -133,9 +133,9 @@ impl Budget {
         Some(Permit { budget: self.clone(), class, bytes })
     }
 
-    /// Whether the class has room for `bytes`; a refusal is counted.
-    pub fn has_room(&self, class: Class, bytes: usize) -> bool {
-        self.take(class, bytes).is_some()
+    /// Whether the class has room for `bytes`. Takes nothing, counts nothing.
+    pub fn could_take(&self, class: Class, bytes: usize) -> bool {
+        self.used_bytes(class).saturating_add(bytes) <= self.limit_bytes(class)
     }
 
     /// Waits until a permit of the class comes back. It may be taken by another meanwhile.

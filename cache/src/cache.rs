@@ -18,6 +18,7 @@ use crate::invalidate::{
 };
 use crate::policy::{self, Cause, Fresh, Judgement, Options, RequestFacts, flag};
 use crate::range::{ByteRange, wanted};
+use crate::repair::Repairs;
 use crate::store::{Health, Part, Presence, Store, StoreKey, Tier};
 use crate::{CacheKey, Clock, Millis};
 
@@ -26,12 +27,14 @@ mod freshen;
 mod join;
 mod parts;
 mod select;
+mod sweep;
 
 pub use explain::{Compared, Explanation, Place, VariantView, WayOn};
 pub use join::Admission;
 pub use parts::Readers;
 pub(crate) use parts::{strong_tag, union};
 pub use select::{OTHERS_OFFERED_MAX, Offer};
+pub use sweep::{Step, Sweeper};
 
 /// The cache. Shared by all cores; every method is short and holds no lock across an await.
 pub struct Cache {
@@ -47,6 +50,8 @@ pub struct Cache {
     pub sample: Sample,
     /// Fills in flight.
     pub fills: Fills,
+    /// Lost chunks that are fetched again.
+    pub repairs: Arc<Repairs>,
     /// Memory.
     pub budget: Budget,
     /// Time.
@@ -134,6 +139,7 @@ impl Cache {
             local: Local::default(),
             sample: Sample::default(),
             fills: Fills::default(),
+            repairs: Repairs::new(budget.clone()),
             budget,
             clock,
             hit_for_miss: HitForMiss::default(),
@@ -193,9 +199,9 @@ impl Cache {
         purges
     }
 
-    /// Whether a body of this length, in bytes, can be kept: on disk, or in half of the memory for
-    /// bodies.
-    pub(crate) fn can_keep(&self, length: u64) -> bool {
+    /// Whether a body of this length, in bytes, can be kept: on disk, or in half of the memory that
+    /// bodies may have now.
+    pub fn can_keep(&self, length: u64) -> bool {
         self.store.health() == Health::Healthy
             || length <= self.budget.limit_bytes(Class::Bodies) as u64 / 2
     }

@@ -7,7 +7,7 @@
 //! This crate knows no sockets, no server, no metrics library and no configuration syntax.
 //!
 //! Reading order: [`key`], [`policy`], [`variant`], [`range`], [`invalidate`],
-//! [`directory`], [`store`], [`fill`], and [`cache`] which joins them.
+//! [`directory`], [`store`], [`fill`], [`repair`], and [`cache`] which joins them.
 
 pub mod bucket;
 pub mod budget;
@@ -21,6 +21,7 @@ pub mod key;
 pub mod policy;
 pub mod range;
 pub mod reader;
+pub mod repair;
 pub mod store;
 pub mod variant;
 

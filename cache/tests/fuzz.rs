@@ -18,7 +18,7 @@ use selvedge_cache::policy::targeted::Effective;
 use selvedge_cache::policy::validation::{Conditional, EntityTag, Precondition, Stored, evaluate};
 use selvedge_cache::policy::{Options, OriginResponse, RequestFacts, date, storable};
 use selvedge_cache::range::request::parse_value;
-use selvedge_cache::range::{ContentRange, Resolved};
+use selvedge_cache::range::{ByteRange, ContentRange, Resolved};
 use selvedge_cache::variant::{Vary, normalize, vary};
 use selvedge_cache::{Millis, head};
 
@@ -241,7 +241,7 @@ fn ranges() {
         let Some(asked) = parse_value(&value_bytes(input), 8) else { return };
         if let Resolved::Satisfiable(ranges) = asked.resolve(*length) {
             assert!(!ranges.is_empty() && ranges.len() <= 8);
-            let total: u64 = ranges.iter().map(|range| range.len()).sum();
+            let total: u64 = ranges.iter().map(ByteRange::len).sum();
             assert!(total <= *length, "never more than the whole");
             assert!(ranges.iter().all(|range| range.first <= range.last && range.last < *length));
         }

@@ -12,7 +12,7 @@ use story::{Who, World};
 #[tokio::test(start_paused = true)]
 async fn a_fill_waits_a_second_for_the_disk_and_no_more() {
     let mut world = World::new(64 << 20);
-    world.store.add(Fault::SlowRoom(Duration::from_secs(60)));
+    world.store.add(Fault::SlowRoom(Duration::from_mins(1)));
     world.origin.length = 1 << 20;
     world.ask(Who { language: 0, authorized: false, no_cache: false });
     world.send(0);

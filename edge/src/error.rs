@@ -87,6 +87,8 @@ causes! {
     BodyTimeout: Client, REQUEST_TIMEOUT, "connection_read_timeout", "body_timeout", "The request body did not arrive in time.";
     /// The client went away.
     ClientGone: Client, BAD_REQUEST, "connection_terminated", "client_gone", "The client closed the connection.";
+    /// The client kept the origin waiting while other requests waited for it.
+    ClientSlow: Client, REQUEST_TIMEOUT, "connection_write_timeout", "client_slow", "The client took the response too slowly while others waited for the origin.";
     /// HTTP version not supported.
     Version: Client, HTTP_VERSION_NOT_SUPPORTED, "http_request_error", "version", "This HTTP version is not supported.";
     /// An expectation other than 100-continue.

@@ -22,21 +22,20 @@
 use std::cell::OnceCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
-use http::{HeaderMap, Method, Response, StatusCode};
-use selvedge_cache::cache::{Admission, Entry, Found, Request};
+use http::Response;
+use selvedge_cache::cache::{Entry, Found, Request};
 use selvedge_cache::directory::Record;
-use selvedge_cache::fill::{FailureCode, FillHead, HeadOutcome, Waiter};
+use selvedge_cache::fill::{FillHead, Waiter};
 use selvedge_cache::invalidate::Watermark;
 use selvedge_cache::policy::{self, Judgement, Verdict};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::accept::{Answer, Handler, Received};
-use crate::admit::{self, Admitted};
-use crate::decide::{Plan, Site};
+use crate::accept::{Answer, Connection, Handler, Received};
+use crate::admit::Admitted;
+use crate::decide::Plan;
 use crate::error::{Cause, Error};
-use crate::filter::{Action, Caching, Context};
+use crate::filter::{Caching, Context};
 use crate::journal::{CacheOutcome, Journal};
 use crate::lookup::Way;
 use crate::node::{Shared, Worker, World};
@@ -45,6 +44,7 @@ use crate::respond::cache_status::Forward;
 use crate::respond::{self, Outgoing};
 
 mod answer;
+mod begin;
 mod close;
 mod fetch;
 mod filtering;
@@ -54,20 +54,18 @@ mod parts;
 mod pass;
 mod post;
 mod purge;
+mod refetch;
 mod sticky;
 mod upload;
+mod wait;
 
 pub use close::Closing;
 
+use begin::Refused;
+use wait::{Await, Lead};
+
 /// How often a request may look again before it goes to the origin alone.
 const LOOKS_MAX: u32 = 4;
-
-/// How long a request waits for a head that another request fetches, in milliseconds; then it
-/// goes to the origin alone.
-const WAIT_MS_MAX: u64 = 30_000;
-
-/// Why a request goes alone that waited for what turned out to be another's.
-const NOT_SHARED: &str = "NOT-SHARED";
 
 /// Interim responses that wait for a client; further ones are left out.
 const INTERIM_WAITING_MAX: usize = 8;
@@ -89,6 +87,10 @@ impl Handler for Exchanger {
 
     fn call(&self, received: Received) -> Answer<Self::Body> {
         self.answer(received)
+    }
+
+    fn refused(&self, connection: &Connection, cause: Cause, sent_bytes: Option<u64>) {
+        self.shared.telemetry.finish(&close::refused(connection, cause, sent_bytes));
     }
 }
 
@@ -121,23 +123,6 @@ impl Step {
     }
 }
 
-/// A request that waits for a head.
-struct Await {
-    waiter: Waiter,
-    /// Set for the request that started the fetch: the answer that may not be stored.
-    lead: Option<Lead>,
-    /// What is stored, if the fetch validates it or a failure may be answered with it.
-    base: Option<Box<Record>>,
-}
-
-/// What the request that started a fetch gets beside the head.
-struct Lead {
-    handed: oneshot::Receiver<fetch::Handed>,
-    interim: mpsc::Receiver<(StatusCode, HeaderMap)>,
-    /// Which origin was asked, once that is known.
-    origin: Rc<OnceCell<Arc<str>>>,
-}
-
 /// One request under way.
 struct Exchange {
     shared: Arc<Shared>,
@@ -153,118 +138,6 @@ struct Exchange {
     cause: &'static str,
     /// Taken when the answer is handed over.
     journal: Option<Box<Journal>>,
-}
-
-impl Exchanger {
-    /// Begins an exchange. What memory can answer is answered here; only what has to wait becomes
-    /// a future.
-    fn answer(&self, received: Received) -> Answer<Outgoing<Closing>> {
-        // Taken before anything else: a purge that was acknowledged before this request arrived
-        // is in force for it.
-        let arrival = self.shared.cache.watermark();
-        let world = self.shared.world.load_full();
-        // Copies of texts are made for readers only.
-        let is_read = self.shared.telemetry.wants_lines() || world.has_filters;
-        let mut journal = close::journal(&received, is_read);
-        let (site, admitted) = match Self::admit(&world, received, &mut journal) {
-            Ok(admitted) => admitted,
-            Err(refused) => return Answer::Now(answer::refused(&self.shared, journal, &refused)),
-        };
-        let context = Context { client: admitted.client, ..Context::default() };
-        let begun = Begun { exchanger: self.clone(), arrival, world, journal, context };
-        if !site.filters.is_empty() {
-            return Answer::later(begun.filtered(site, admitted));
-        }
-        begun.exchange(site, admitted).begin()
-    }
-
-    /// Admission, and the site that answers.
-    fn admit(
-        world: &World,
-        received: Received,
-        journal: &mut Journal,
-    ) -> Result<(Arc<Site>, Admitted), Box<Refused>> {
-        let admitted = admit::admit(received, &world.admission).map_err(|rejected| {
-            Box::new(Refused {
-                accept: rejected.head.headers.get(http::header::ACCEPT).cloned(),
-                is_head: rejected.head.method == Method::HEAD,
-                error: rejected.error,
-            })
-        })?;
-        close::admitted(journal, &admitted);
-        let Some(site) = world.sites.find(admitted.host()) else {
-            return Err(Box::new(Refused::of(Cause::UnknownHost.into(), &admitted)));
-        };
-        journal.site = site.index;
-        if admitted.content_length.is_some_and(|length| length > site.body_bytes_max) {
-            return Err(Box::new(Refused::of(Cause::BodyTooLarge.into(), &admitted)));
-        }
-        Ok((Arc::clone(site), admitted))
-    }
-}
-
-/// An exchange before there is a plan for it.
-struct Begun {
-    exchanger: Exchanger,
-    arrival: Watermark,
-    world: Arc<World>,
-    journal: Box<Journal>,
-    context: Context,
-}
-
-impl Begun {
-    /// Lets the site's filters see the request first: they may wait for somebody.
-    async fn filtered(mut self, site: Arc<Site>, mut admitted: Admitted) -> Reply {
-        let shared = &self.exchanger.shared;
-        match filtering::request(&site, &mut self.context, &mut admitted).await {
-            Ok(Action::Continue) => {}
-            Ok(Action::Respond(response)) => {
-                let is_head = admitted.method == Method::HEAD;
-                let watched = (site.filters.clone(), self.context);
-                return answer::synthetic(shared, self.journal, response, is_head, watched);
-            }
-            Err(cause) => {
-                let refused = Refused::of(cause.into(), &admitted);
-                return answer::refused(shared, self.journal, &refused);
-            }
-        }
-        self.exchange(site, admitted).begin().response().await
-    }
-
-    fn exchange(self, site: Arc<Site>, admitted: Admitted) -> Exchange {
-        let plan = Plan::make(site, &admitted);
-        let Self { exchanger: Exchanger { shared, worker }, arrival, world, journal, context } =
-            self;
-        Exchange {
-            shared,
-            worker,
-            world,
-            admitted,
-            plan,
-            context,
-            arrival,
-            forward: Forward::Bypass,
-            cause: "",
-            journal: Some(journal),
-        }
-    }
-}
-
-/// A request that is answered before there is a plan for it.
-struct Refused {
-    error: Error,
-    accept: Option<http::HeaderValue>,
-    is_head: bool,
-}
-
-impl Refused {
-    fn of(error: Error, admitted: &Admitted) -> Self {
-        Self {
-            error,
-            accept: admitted.headers.get(http::header::ACCEPT).cloned(),
-            is_head: admitted.method == Method::HEAD,
-        }
-    }
 }
 
 impl Exchange {
@@ -423,96 +296,6 @@ impl Exchange {
             // A fetch asks with GET, whatever method found the response stale.
             let job = fetch::Job::new(self, found.record.clone().map(Box::new), None).for_get();
             tokio::task::spawn_local(job.run(permit));
-        }
-    }
-
-    async fn wait(&mut self, mut waiting: Await) -> Step {
-        let leads = waiting.lead.is_some();
-        let outcome = if let Some(lead) = &mut waiting.lead {
-            // The fetch has deadlines of its own.
-            let outcome = self.head_with_hints(&mut waiting.waiter, lead).await;
-            self.journal().origin = lead.origin.get().cloned();
-            outcome
-        } else {
-            let limit = Duration::from_millis(WAIT_MS_MAX);
-            match tokio::time::timeout(limit, waiting.waiter.head()).await {
-                Ok(outcome) => outcome,
-                Err(_) => return Step::Pass("WAIT-LIMIT"),
-            }
-        };
-        match outcome {
-            HeadOutcome::Head(head) if leads && self.is_useless(&head) => Step::Pass(NOT_SHARED),
-            HeadOutcome::Head(head) if leads => {
-                Step::Fill(head, waiting.waiter, CacheOutcome::Miss)
-            }
-            HeadOutcome::Head(head) => {
-                let admission = self.shared.cache.admits(&self.request(), &head);
-                self.shared_or(admission, || {
-                    Step::Fill(head, waiting.waiter, CacheOutcome::Collapsed)
-                })
-            }
-            HeadOutcome::Validated(record) if leads => {
-                let judgement = self.judge(&record);
-                Step::Stored(record, judgement, CacheOutcome::Revalidated)
-            }
-            HeadOutcome::Validated(record) => {
-                let admission = self.shared.cache.admits_record(&self.request(), &record);
-                let judgement = self.judge(&record);
-                self.shared_or(admission, || {
-                    Step::Stored(record, judgement, CacheOutcome::Collapsed)
-                })
-            }
-            HeadOutcome::Released | HeadOutcome::Erred => {
-                match waiting.lead.and_then(|mut lead| lead.handed.try_recv().ok()) {
-                    Some(handed) => self.hand_or_stand_in(handed, waiting.base),
-                    None if matches!(outcome, HeadOutcome::Erred) => {
-                        self.stand_in(waiting.base).unwrap_or(Step::Pass(NOT_SHARED))
-                    }
-                    None => Step::Pass(NOT_SHARED),
-                }
-            }
-            HeadOutcome::Failed(FailureCode(code)) => {
-                let cause = Cause::from_code(code).unwrap_or(Cause::OriginBroke);
-                Step::Trouble(cause.into(), waiting.base)
-            }
-        }
-    }
-
-    /// Waits for the head and passes interim responses on that come before it.
-    async fn head_with_hints(&mut self, waiter: &mut Waiter, lead: &mut Lead) -> HeadOutcome {
-        loop {
-            tokio::select! {
-                biased;
-                Some((status, headers)) = lead.interim.recv() => {
-                    self.admitted.interim.send(status, headers);
-                }
-                outcome = waiter.head() => return outcome,
-            }
-        }
-    }
-
-    /// The origin answered with an error: a stale response may stand in (RFC 5861 §4).
-    fn hand_or_stand_in(&self, handed: fetch::Handed, base: Option<Box<Record>>) -> Step {
-        let fetch::Handed { reply, why } = handed;
-        let stale = if fetch::is_origin_error(reply.status) { self.stand_in(base) } else { None };
-        stale.unwrap_or(Step::Hand(reply, why))
-    }
-
-    /// What is stored, if it may stand in for an error of the origin.
-    fn stand_in(&self, base: Option<Box<Record>>) -> Option<Step> {
-        let base = base.filter(|base| self.shared.cache.stale_on_error(&self.request(), base))?;
-        let mut judgement = self.judge(&base);
-        judgement.verdict = Verdict::Stale { refresh: false };
-        Some(Step::Stored(base, judgement, CacheOutcome::Stale))
-    }
-
-    /// The way on for a request that did not start the fetch it waited for.
-    fn shared_or(&self, admission: Admission, share: impl FnOnce() -> Step) -> Step {
-        match admission {
-            Admission::Share => share(),
-            // Purged since it was sent, or another variant.
-            Admission::Look => Step::Look,
-            Admission::Alone => Step::Pass(NOT_SHARED),
         }
     }
 

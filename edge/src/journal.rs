@@ -134,7 +134,7 @@ pub struct Journal {
     pub referer: Option<http::HeaderValue>,
 }
 
-/// Counters of accept and admit: folders that stand before telemetry and may not import it.
+/// Counters of accept, admit and origin: folders that stand before telemetry and may not import it.
 #[derive(Debug, Default)]
 pub struct Counters {
     /// Connections accepted.
@@ -155,6 +155,8 @@ pub struct Counters {
     pub floods: AtomicU64,
     /// Interim responses relayed to clients.
     pub interim_sent: AtomicU64,
+    /// Places at origins that were taken from slow clients.
+    pub places_taken_back: AtomicU64,
 }
 
 impl Counters {
@@ -175,4 +177,5 @@ pub static COUNTERS: Counters = Counters {
     gate_refusals: AtomicU64::new(0),
     floods: AtomicU64::new(0),
     interim_sent: AtomicU64::new(0),
+    places_taken_back: AtomicU64::new(0),
 };

@@ -160,10 +160,12 @@ pub fn purged_json(
     selector: &Value,
     mode: Mode,
     repeated: bool,
+    durable: bool,
 ) -> Value {
     let mut document = json!({
         "position": position.0,
         "ledger": ledger_hex(ledger),
+        "durable": durable,
         "selector": selector,
         "mode": mode_name(mode),
     });

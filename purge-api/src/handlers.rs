@@ -195,7 +195,8 @@ impl PurgeApi {
             self.watch.purged(kind, mode, started.elapsed());
         }
         let ledger = self.ledger.live().ledger();
-        Ok(purged_json(ledger, done.position, &written, mode, done.repeated))
+        let durable = self.ledger.is_durable();
+        Ok(purged_json(ledger, done.position, &written, mode, done.repeated, durable))
     }
 
     async fn list(&self, head: &http::request::Parts, caller: &Caller) -> Result<Value, Problem> {

@@ -69,7 +69,7 @@ fn weights_and_tiers_say_who_is_asked() {
 #[test]
 fn an_operator_takes_an_origin_out_and_puts_it_back() {
     let (one, two) = (Origin::constant("x"), Origin::constant("x"));
-    let (_file, edge) = node(
+    let (file, edge) = node(
         &[format!("{:?}", one.url()), format!("{:?}", two.url())],
         "[site.origin]\nbalance = \"turns\"\n",
     );
@@ -81,7 +81,7 @@ fn an_operator_takes_an_origin_out_and_puts_it_back() {
     assert_eq!(told["last_event"]["event"].as_str(), Some("operator"));
     // A change of something else keeps what was said.
     let more = "[site.origin]\nbalance = \"turns\"\nqueue = \"9s\"\n";
-    _file.rewrite("", &config::site(&[&one, &two], more));
+    file.rewrite("", &config::site(&[&one, &two], more));
     edge.signal("HUP");
     edge.logged("\"reloaded\"");
     post(&edge, 10);

@@ -28,7 +28,9 @@ fn what_is_told_is_what_the_next_request_gets() {
         to.send(status, &[("Cache-Control", control), ("ETag", "\"a\"")], "");
     });
     let edge = Edge::start(&["--origin", &origin.url(), "--access-log"]);
-    let table: &[(&str, &[(&str, &str)], &str, &str)] = &[
+    /// Path, fields of the request, and the two words.
+    type Row = (&'static str, &'static [(&'static str, &'static str)], &'static str, &'static str);
+    let table: &[Row] = &[
         ("/fresh", &[], "hit", "FRESH"),
         ("/fresh", &[("Cache-Control", "no-cache")], "revalidated", "REQUEST-NO-CACHE"),
         ("/fresh", &[("Cache-Control", "min-fresh=90")], "revalidated", "REQUEST-MIN-FRESH"),
@@ -45,9 +47,9 @@ fn what_is_told_is_what_the_next_request_gets() {
             edge.get(path);
         }
         let asked = origin.count();
-        let more: String =
+        let more: Vec<_> =
             fields.iter().map(|(name, value)| format!("&header={name}:%20{value}")).collect();
-        let told = why(&edge, path, &more);
+        let told = why(&edge, path, &more.concat());
         assert_eq!(origin.count(), asked, "the origin was asked for an explanation");
         assert_eq!(told["now"]["cache"], *cache, "{path} {fields:?}: {told:#}");
         assert_eq!(told["now"]["detail"], *detail, "{path} {fields:?}: {told:#}");

@@ -183,3 +183,18 @@ fn host_path_and_query_tell_responses_apart() {
     let same = edge.client().request_to("A.Example", "GET", "/p", &[], b"");
     assert!(same.is_hit(), "{same:?}");
 }
+
+#[test]
+fn only_if_cached_never_asks_the_origin_even_where_the_cache_has_no_part_in_it() {
+    let origin = Origin::constant("x");
+    let edge = Edge::before(&origin);
+    let wish = ("Cache-Control", "only-if-cached");
+    edge.get("/a");
+    let mut client = edge.client();
+    assert_eq!(client.request("GET", "/a", &[wish], b"content").status, 504);
+    let secret = ("Authorization", "Basic eDp5");
+    assert_eq!(edge.get_with("/a", &[wish, secret]).status, 504);
+    assert_eq!(origin.count(), 1);
+    // A method that changes something is no question to a cache.
+    assert_eq!(edge.client().request("POST", "/a", &[wish], b"content").status, 200);
+}

@@ -46,7 +46,10 @@ mod purges;
 mod admin;
 mod disk;
 mod explain;
+mod kills;
 mod memory;
+mod memory_promise;
+mod repairs;
 mod restarts;
 mod telemetry;
 

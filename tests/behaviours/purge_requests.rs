@@ -241,3 +241,25 @@ fn purge_as_a_method_is_not_for_strangers() {
     assert_eq!(edge.client().request("PURGE", "/a", &[], b"").status, 405);
     assert!(edge.get("/a").is_hit());
 }
+
+#[test]
+fn the_answer_says_whether_the_purge_outlives_the_node() {
+    let (dir, origin) = (harness::temp::dir(), Origin::constant("x"));
+    let disk = dir.path().to_str().expect("a plain path");
+    let url = origin.url();
+    let memory = ["--origin", url.as_str()];
+    let on_disk = ["--origin", url.as_str(), "--disk", disk, "--disk-size", "64MiB"];
+    for (arguments, durable, words) in
+        [(&memory[..], false, "in memory only"), (&on_disk[..], true, "on stable storage")]
+    {
+        let edge = Edge::start(arguments);
+        let answer = edge.admin("POST", "/v1/purges", r#"{"tag":"x"}"#).json();
+        assert_eq!(answer["durable"], durable, "{answer}");
+        let status = edge.admin("GET", "/v1/status", "").json();
+        assert_eq!(status["purges"]["durable"], durable, "{status}");
+        let admin = edge.admin.to_string();
+        let (code, said, _) = harness::edge::run(&["purge", "--tag", "x", "--admin", &admin]);
+        assert_eq!(code, 0);
+        assert!(said.contains(words), "{said}");
+    }
+}

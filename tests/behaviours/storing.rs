@@ -284,3 +284,18 @@ fn what_is_stored_survives_the_origin() {
     assert!(hit.is_hit() && hit.text() == "still here", "{hit:?}");
     assert!(matches!(edge.get("/b").status, 502..=504));
 }
+
+#[test]
+fn what_is_too_large_to_be_kept_is_not_called_stored() {
+    let origin = Origin::start(|request, to| {
+        let bytes = if request.target == "/large" { 4 << 20 } else { 1000 };
+        to.cacheable(vec![b'x'; bytes]);
+    });
+    let edge = Edge::start(&["--origin", &origin.url(), "--memory", "16MiB"]);
+    for (path, is_stored) in [("/small", true), ("/large", false)] {
+        let first = edge.get(path);
+        let told = first.field("cache-status");
+        assert_eq!(told.contains("; stored"), is_stored, "{path}: {told}");
+        assert_eq!(edge.get(path).is_hit(), is_stored, "{path}");
+    }
+}

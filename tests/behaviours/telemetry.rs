@@ -54,6 +54,23 @@ fn every_exchange_is_one_line_of_json() {
 }
 
 #[test]
+fn what_never_became_a_request_is_a_line_too() {
+    let origin = Origin::constant("x");
+    let edge = Edge::start(&["--origin", &origin.url(), "--access-log", "--workers", "1"]);
+    let mut client = edge.client();
+    client.send(b"GET / HTTP/1.1\r\nHost: a\r\nbad header\r\n\r\n");
+    let answer = client.response(false);
+    assert_eq!(answer.status, 400);
+    drop(client);
+    let line = &lines(&edge, 1)[0];
+    assert_eq!((&line["status"], &line["cache"]), (&400.into(), &"error".into()), "{line}");
+    assert_eq!((&line["client"], &line["delivery"]), (&"127.0.0.1".into(), &"complete".into()));
+    assert_eq!(line["bytes"], answer.body.len(), "{line}");
+    assert!(line["error"].is_string(), "{line}");
+    counted(&edge, "selvedge_requests_total", &["site=\"-\"", "cache=\"error\""], 1);
+}
+
+#[test]
 fn hostile_bytes_stay_inside_of_their_line() {
     let origin = Origin::constant("x");
     let edge = Edge::start(&["--origin", &origin.url(), "--access-log", "--workers", "1"]);

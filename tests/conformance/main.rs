@@ -32,6 +32,11 @@ const AT_ONCE: usize = 50;
 /// The same when something surprising is asked again, calmly: the suite counts in whole seconds,
 /// and a machine that was busy with other things must not make a finding.
 const AT_ONCE_CALM: usize = 4;
+/// How often. What surprised once must be as expected every time: a fault that comes and goes
+/// is found by the next run if not by this one.
+const CALM_RUNS: usize = 2;
+/// Most tests that may surprise once and then no more. So many at once are no accident.
+const FLICKERS_MAX: usize = 3;
 
 #[test]
 fn the_suite_gives_what_is_expected_in_memory() {
@@ -90,6 +95,27 @@ fn the_suite_gives_the_same_with_eight_workers() {
     same(&suite, &nodes.plain());
 }
 
+/// A site that asks for the ranges that clients ask for, and believes the octets of a 206 that
+/// contradicts itself (the suite's origin has no others), passes four tests more, and no other
+/// differently.
+#[test]
+fn a_site_that_asks_for_ranges_and_believes_octets_passes_four_more() {
+    let suite = Suite::start();
+    let more = "[site.ranges]\nfetch = \"asked\"\nmismatch = \"octets\"";
+    let nodes = Nodes::with_site(&suite.origin_url(), more);
+    let expected = Expected::read(&list());
+    let outcomes = outcomes(&suite, &nodes.plain(), &expected);
+    let differing = outcomes.iter().filter(|it| expected.is_surprised_by(it));
+    let differing: BTreeSet<&str> = differing.map(|it| it.id.as_str()).collect();
+    let four = [
+        "partial-store-partial-reuse-partial",
+        "partial-store-partial-reuse-partial-absent",
+        "partial-store-partial-reuse-partial-byterange",
+        "partial-store-partial-reuse-partial-suffix",
+    ];
+    assert_eq!(differing, BTreeSet::from(four));
+}
+
 fn list() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("conformance/expected.toml")
 }
@@ -105,17 +131,16 @@ fn outcomes(suite: &Suite, door: &Door, expected: &Expected) -> Vec<Outcome> {
     let mut outcomes = suite.run(door, AT_ONCE, &[]);
     let surprising: Vec<String> =
         outcomes.iter().filter(|it| expected.is_surprised_by(it)).map(|it| it.id.clone()).collect();
+    let mut flickers = Vec::new();
     if !surprising.is_empty() {
-        let again = suite.run(door, AT_ONCE_CALM, &surprising);
-        for outcome in &mut outcomes {
-            if let Some(calm) = again.iter().find(|calm| calm.id == outcome.id) {
-                if calm.passed != outcome.passed {
-                    eprintln!("{}: another answer the second time", outcome.id);
-                }
-                outcome.clone_from(calm);
-            }
-        }
+        let again: Vec<_> =
+            (0..CALM_RUNS).map(|_| suite.run(door, AT_ONCE_CALM, &surprising)).collect();
+        flickers = calmed(expected, &mut outcomes, &again);
     }
+    for flicker in &flickers {
+        println!("{flicker}");
+    }
+    assert!(flickers.len() <= FLICKERS_MAX, "{} tests come and go: see above", flickers.len());
     outcomes
 }
 
@@ -130,6 +155,45 @@ fn assert_expected(expected: &Expected, outcomes: &[Outcome]) {
     assert_eq!([all(Kind::Required), all(Kind::Optimal), all(Kind::Check)], [165, 95, 90]);
     assert!(passed(Kind::Required) >= REQUIRED_MIN);
     assert!(passed(Kind::Optimal) >= OPTIMAL_MIN);
+}
+
+/// Takes the calm answer of a surprising test where every calm run gave the expected one; says
+/// which those are, and what they had said first. Where any of them surprised, too, that stands.
+fn calmed(expected: &Expected, outcomes: &mut [Outcome], again: &[Vec<Outcome>]) -> Vec<String> {
+    let mut flickers = Vec::new();
+    for outcome in outcomes.iter_mut().filter(|it| expected.is_surprised_by(it)) {
+        let calm: Vec<_> = again.iter().flatten().filter(|it| it.id == outcome.id).collect();
+        match calm.iter().find(|it| expected.is_surprised_by(it)) {
+            Some(surprise) => outcome.clone_from(surprise),
+            None if calm.len() == again.len() && !calm.is_empty() => {
+                let first = if outcome.passed { "passed" } else { outcome.said.as_str() };
+                flickers.push(format!("{} surprised once, then no more: {first}", outcome.id));
+                outcome.clone_from(calm[0]);
+            }
+            None => {} // It was not asked again each time: the surprise stands.
+        }
+    }
+    flickers
+}
+
+#[test]
+fn what_comes_and_goes_is_told_and_what_surprises_twice_stands() {
+    let outcome = |id: &str, passed| Outcome {
+        id: id.to_owned(),
+        kind: Kind::Required,
+        name: "a name".to_owned(),
+        passed,
+        said: if passed { String::new() } else { "a complaint".to_owned() },
+    };
+    let expected = Expected::parse("[required]\n");
+    let mut outcomes = [outcome("once", false), outcome("twice", false), outcome("fine", true)];
+    let again = [
+        vec![outcome("once", true), outcome("twice", true)],
+        vec![outcome("once", true), outcome("twice", false)],
+    ];
+    let told = calmed(&expected, &mut outcomes, &again);
+    assert_eq!(told, ["once surprised once, then no more: a complaint"]);
+    assert_eq!(complaints(&expected, &outcomes), ["twice fails: a complaint (a name)"]);
 }
 
 /// Every difference between what came and what is expected, as a line for people.

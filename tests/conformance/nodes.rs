@@ -30,6 +30,12 @@ impl Nodes {
         Self { front: Edge::start(arguments), _parent: None, files: Vec::new() }
     }
 
+    /// A node whose site has these further lines.
+    pub fn with_site(origin: &str, more: &str) -> Self {
+        let file = ConfigFile::new("memory = \"64MiB\"", &site(origin, more));
+        Self { front: file.start(), _parent: None, files: vec![file] }
+    }
+
     /// A node that also listens with TLS.
     pub fn with_tls(origin: &str) -> Self {
         let file = ConfigFile::new("", "");

@@ -81,6 +81,21 @@ impl Client {
         Self { stream, buffer: Vec::new() }
     }
 
+    /// Connects with the smallest receive buffer that the system gives: a client that does not read
+    /// stops its peer after a few kilobytes and not after megabytes.
+    ///
+    /// # Panics
+    /// When nobody listens there.
+    pub fn narrow(address: SocketAddr) -> Self {
+        use rustix::net::{AddressFamily, SocketType, connect, socket, sockopt};
+        let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+        sockopt::set_socket_recv_buffer_size(&socket, 4096).expect("a small buffer");
+        connect(&socket, &address).expect("the peer accepts");
+        let stream = TcpStream::from(socket);
+        stream.set_read_timeout(Some(PATIENCE)).expect("a positive time-out");
+        Self { stream, buffer: Vec::new() }
+    }
+
     /// Connects; `None` when nobody listens there.
     pub fn try_connect(address: SocketAddr) -> Option<Self> {
         let stream = TcpStream::connect(address).ok()?;

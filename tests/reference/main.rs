@@ -26,7 +26,7 @@ use story::{Dice, Step};
 /// Steps of one story; what is stored at its end is forgotten.
 const STORY_STEPS: u32 = 60;
 /// Steps of one run.
-const STEPS: u64 = 30_000;
+const STEPS: u64 = 100_000;
 /// When a story begins.
 const START_S: u64 = 1_800_000_000;
 
@@ -58,7 +58,6 @@ impl Stage {
         let requested_s = self.now_s;
         let mut told = format!("{decided:?}");
         match (&decided, fetching) {
-            (Decision::Unsatisfied, _) => {}
             (Decision::Alone, _) => {
                 self.pass_s(step.delay_s);
                 let answer = step.answer.as_ref();
@@ -70,7 +69,7 @@ impl Stage {
                 self.pass_s(step.delay_s);
                 self.fetch(step, requested_s, fetching, &mut told)?;
             }
-            (_, None) => {}
+            (Decision::Unsatisfied, _) | (_, None) => {}
         }
         Ok(told)
     }

@@ -146,14 +146,14 @@ impl Shard {
         note(Change::Put(self.slab.record(slot)));
         if self.slab.record(slot).head != head {
             note(Change::Gone(head));
-            self.to_front(slot);
+            self.put_first(slot);
         }
         result
     }
 
     /// Makes a variant the newest of its key: a response with a new head is the most recent one
     /// (RFC 9111 §4), and so it will be when the journal is replayed.
-    fn to_front(&mut self, slot: u32) {
+    fn put_first(&mut self, slot: u32) {
         let key = self.slab.record(slot).key;
         let first = self.first(&key);
         if first == slot {

@@ -12,9 +12,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
-use super::progress::{Fill, FillHead, Waiter};
+use super::progress::{Fill, FillHead, Seated, Waiter};
 use crate::CacheKey;
-use crate::invalidate::Watermark;
+use crate::invalidate::{Position, Watermark};
 use crate::range::RangeSpec;
 
 const SHARDS: usize = 64;
@@ -99,16 +99,25 @@ impl Fills {
         self.in_flight.load(Ordering::Relaxed)
     }
 
+    /// The lowest position under which a fetch in flight was sent; those that were not sent yet
+    /// do not count.
+    pub fn oldest_sent(&self) -> Option<Position> {
+        let of_shard = |shard: &Shard| {
+            let shard = shard.lock();
+            shard.values().flatten().filter_map(|fill| fill.sent_under()).min()
+        };
+        self.shards.iter().filter_map(of_shard).min()
+    }
+
     /// Joins a fill that `admits`, or starts one.
     pub fn join(&self, key: FillKey, admits: impl Fn(&Candidate<'_>) -> bool) -> Join {
         let mut shard = self.shard(&key.key).lock();
         let listed = shard.entry(key.key).or_default();
         for fill in listed.iter() {
-            if let Some(waiter) = fill.join_if(&admits, READERS_PER_FILL_MAX) {
-                return match waiter {
-                    Some(waiter) => Join::Follow(waiter),
-                    None => Join::Alone,
-                };
+            match fill.join_if(&admits, READERS_PER_FILL_MAX) {
+                Seated::Here(waiter) => return Join::Follow(waiter),
+                Seated::Full => return Join::Alone,
+                Seated::NotAdmitted => {}
             }
         }
         if listed.len() >= FILLS_PER_KEY_MAX {

@@ -18,13 +18,15 @@ pub mod abandon;
 pub mod collapse;
 pub mod machine;
 pub mod progress;
+pub mod reader;
 pub mod writer;
 
 mod publish;
 
 pub use abandon::HitForMiss;
 pub use collapse::{FillKey, Fills, InFlight, Join};
-pub use progress::{FillHead, FillReader, HeadOutcome, PartHead, ReadError, Waiter};
+pub use progress::{FillHead, HeadOutcome, PartHead, Waiter};
+pub use reader::{FillReader, ReadError};
 pub use writer::{Content, FillPermit, FillWriter, PublishError};
 
 /// Why a fill failed, in the words of whoever fetched: opaque here.

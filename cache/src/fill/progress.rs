@@ -1,21 +1,20 @@
 //! Readers behind a writer: locks and wakers around [`Machine`].
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use parking_lot::Mutex;
 
 use super::FailureCode;
 use super::collapse::{Candidate, FillKey, InFlight};
 use super::machine::{Machine, Read};
+use super::reader::FillReader;
 use crate::directory::{Record, Varied};
 use crate::invalidate::{Position, Watermark};
 use crate::policy::Fresh;
 use crate::range::Parts;
-use crate::store::{BoxFuture, Part, Store, StoreKey};
+use crate::store::Store;
 
 /// The head of a response that is being filled: what waiters are checked against and given.
 #[derive(Clone, Debug)]
@@ -92,6 +91,17 @@ struct State {
     writer: Option<Waker>,
 }
 
+/// What became of a wish to join a fill.
+#[derive(Debug)]
+pub(super) enum Seated {
+    /// It reads along.
+    Here(Waiter),
+    /// It may, but there is no seat left.
+    Full,
+    /// The check does not admit it.
+    NotAdmitted,
+}
+
 /// One fill in flight.
 #[derive(Debug)]
 pub struct Fill {
@@ -138,21 +148,26 @@ impl Fill {
         }
     }
 
-    /// `None`: the check does not admit. `Some(None)`: it does, but there is no seat left.
+    /// A seat, if the check admits the one who asks.
     pub(super) fn join_if(
         self: &Arc<Self>,
         admits: &impl Fn(&Candidate<'_>) -> bool,
         readers_max: usize,
-    ) -> Option<Option<Waiter>> {
+    ) -> Seated {
         let mut state = self.state.lock();
         if !state.admits(&self.key, admits) {
-            return None;
+            return Seated::NotAdmitted;
         }
         if state.readers() >= readers_max {
-            return Some(None);
+            return Seated::Full;
         }
         let seat = state.sit();
-        Some(Some(Waiter { fill: Arc::clone(self), seat }))
+        Seated::Here(Waiter { fill: Arc::clone(self), seat })
+    }
+
+    /// The position under which the fetch was sent, if it was.
+    pub(super) fn sent_under(&self) -> Option<Position> {
+        self.state.lock().sent.map(|watermark| watermark.position)
     }
 
     pub(super) fn sent(&self, watermark: Watermark) {
@@ -272,97 +287,38 @@ impl Waiter {
         to: Option<u64>,
     ) -> FillReader {
         self.fill.state.lock().seats[self.seat].offset = from;
-        FillReader { waiter: self, store, object, offset: from, to, loading: None }
+        FillReader::new(self, store, object, from, to)
+    }
+
+    /// What stands at `offset`; who finds nothing yet is woken when there is.
+    pub(super) fn look(&self, offset: u64, cx: &Context<'_>) -> Read {
+        let mut state = self.fill.state.lock();
+        let read = state.machine.read(offset);
+        if read == Read::Wait {
+            state.seats[self.seat].waker = Some(cx.waker().clone());
+        }
+        read
+    }
+
+    /// The reader has come to `offset`: the writer may go on.
+    pub(super) fn moved(&self, offset: u64) {
+        let mut state = self.fill.state.lock();
+        state.seats[self.seat].offset = offset;
+        let writer = state.writer.take();
+        drop(state);
+        if let Some(writer) = writer {
+            writer.wake();
+        }
+    }
+
+    /// Bytes received so far.
+    pub(super) fn received(&self) -> u64 {
+        self.fill.read_machine(Machine::received)
     }
 }
 
 impl Drop for Waiter {
     fn drop(&mut self) {
         self.fill.leave(self.seat);
-    }
-}
-
-/// Why a reader does not get its next bytes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ReadError {
-    /// The fill failed.
-    Failed(FailureCode),
-    /// The reader fell behind and the bytes are in no tier any more.
-    FellBehind,
-}
-
-/// A request that reads a body while it arrives.
-pub struct FillReader {
-    waiter: Waiter,
-    store: Arc<dyn Store>,
-    object: u64,
-    offset: u64,
-    to: Option<u64>,
-    loading: Option<BoxFuture<'static, Option<Bytes>>>,
-}
-
-impl std::fmt::Debug for FillReader {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("FillReader").field("offset", &self.offset).field("to", &self.to).finish()
-    }
-}
-
-impl FillReader {
-    /// The next bytes; `None` at the clean end.
-    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ReadError>>> {
-        loop {
-            if self.to.is_some_and(|to| self.offset >= to) {
-                return Poll::Ready(None);
-            }
-            if let Some(loading) = &mut self.loading {
-                let Poll::Ready(loaded) = Pin::new(loading).poll(cx) else { return Poll::Pending };
-                self.loading = None;
-                let Some(bytes) = loaded.filter(|bytes| !bytes.is_empty()) else {
-                    return Poll::Ready(Some(Err(ReadError::FellBehind)));
-                };
-                return Poll::Ready(Some(Ok(self.take(bytes))));
-            }
-            match self.look(cx) {
-                Read::Data(bytes) => return Poll::Ready(Some(Ok(self.take(bytes)))),
-                Read::Stored { chunk, skip } => self.loading = Some(self.load(chunk, skip)),
-                Read::Wait => return Poll::Pending,
-                Read::End => return Poll::Ready(None),
-                Read::Failed(code) => return Poll::Ready(Some(Err(ReadError::Failed(code)))),
-            }
-        }
-    }
-
-    fn look(&self, cx: &Context<'_>) -> Read {
-        let mut state = self.waiter.fill.state.lock();
-        let read = state.machine.read(self.offset);
-        if read == Read::Wait {
-            state.seats[self.waiter.seat].waker = Some(cx.waker().clone());
-        }
-        read
-    }
-
-    fn load(&self, chunk: u32, skip: usize) -> BoxFuture<'static, Option<Bytes>> {
-        let key = StoreKey { object: self.object, part: Part::Chunk(chunk) };
-        let store = Arc::clone(&self.store);
-        Box::pin(async move {
-            let (bytes, _) = store.get(key).await?;
-            (skip < bytes.len()).then(|| bytes.slice(skip..))
-        })
-    }
-
-    /// Moves on by `bytes`, cut at the end of the range, and tells the writer.
-    fn take(&mut self, mut bytes: Bytes) -> Bytes {
-        if let Some(to) = self.to {
-            bytes.truncate(usize::try_from(to - self.offset).unwrap_or(usize::MAX));
-        }
-        self.offset += bytes.len() as u64;
-        let mut state = self.waiter.fill.state.lock();
-        state.seats[self.waiter.seat].offset = self.offset;
-        let writer = state.writer.take();
-        drop(state);
-        if let Some(writer) = writer {
-            writer.wake();
-        }
-        bytes
     }
 }

@@ -88,14 +88,13 @@ impl FillWriter {
         let received = inner.fill.read_machine(super::machine::Machine::received);
         let last = received.checked_sub(1)?;
         let tag = strong_tag(&self.head.headers)?;
-        let (parts, length) = match &self.head.part {
-            Some(part) => (part.parts.without_rest(self.head.object, received)?, part.length),
-            None => {
-                let length = self.head.length.filter(|length| received < *length)?;
-                let range = ByteRange { first: 0, last };
-                let piece = Piece { range, object: self.head.object, offset: 0 };
-                (Parts::new(Some(tag), piece), length)
-            }
+        let (parts, length) = if let Some(part) = &self.head.part {
+            (part.parts.without_rest(self.head.object, received)?, part.length)
+        } else {
+            let length = self.head.length.filter(|length| received < *length)?;
+            let range = ByteRange { first: 0, last };
+            let piece = Piece { range, object: self.head.object, offset: 0 };
+            (Parts::new(Some(tag), piece), length)
         };
         let is_ok = self.head.status == StatusCode::OK && inner.cache.can_keep(received);
         if !is_ok {

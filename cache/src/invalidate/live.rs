@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 
-use super::{Invalidation, LedgerId, Mode, Position, ScopeHash, TargetScopes, Watermark};
+use super::{Invalidation, LedgerId, Mode, Position, Scope, ScopeHash, TargetScopes, Watermark};
 use crate::Millis;
 
 const SHARDS: usize = 64;
@@ -194,6 +194,21 @@ impl Live {
         state
     }
 
+    /// Whether a hard entry of everything or of one of these tags came after `sent`, or whether
+    /// the floor answers for it: what can be said of a response whose URL is not at hand.
+    pub fn forbids_by_tags(&self, tags: &[u64], sent: Position) -> bool {
+        if sent >= self.position() {
+            return false;
+        }
+        let everything = ScopeHash::of(&Scope::Everything, None);
+        let is_later = |scope: ScopeHash| {
+            self.shard(scope).read().get(&scope.0).is_some_and(|marks| marks.hard > sent)
+        };
+        is_later(everything)
+            || tags.iter().any(|tag| is_later(ScopeHash::of_tag(*tag)))
+            || sent < self.floor()
+    }
+
     /// The watermark of a fetch that is sent now.
     pub fn watermark(&self, local: &super::Local) -> Watermark {
         Watermark { ledger: self.ledger, position: self.position(), local: local.counter() }
@@ -206,7 +221,7 @@ impl Live {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Scope, scope::tag_hash};
+    use super::super::scope::tag_hash;
     use super::*;
 
     fn target(path: &str) -> TargetScopes<'_> {
@@ -278,6 +293,20 @@ mod tests {
         assert!(check("t", 0).forbids());
         assert!(!check("t", 1).forbids());
         assert!(check("u", 1).soft.is_some());
+    }
+
+    #[test]
+    fn without_the_url_tags_and_everything_are_known() {
+        let live = Live::new(LedgerId(1), Position(0));
+        live.apply(&entry(Scope::Tag("t"), Mode::Hard, 1));
+        live.apply(&entry(Scope::Tag("u"), Mode::Soft, 2));
+        live.apply(&entry(Scope::Url("h", "/a", None), Mode::Hard, 3));
+        let forbids = |tag, sent| live.forbids_by_tags(&[tag_hash(tag)], Position(sent));
+        assert!(forbids("t", 0) && !forbids("t", 1) && !forbids("u", 0) && !forbids("v", 0));
+        live.apply(&entry(Scope::Everything, Mode::Hard, 4));
+        assert!(forbids("v", 3) && !forbids("v", 4));
+        live.raise_floor(Position(4));
+        assert!(forbids("v", 3) && !forbids("v", 4));
     }
 
     #[test]

@@ -51,10 +51,14 @@ fn refused(request: &RequestFacts) -> Option<Cause> {
     request.has_body.then_some(Cause::RequestBody)
 }
 
-/// §5.2.1.7: what would need the origin is answered 504.
+/// §5.2.1.7: what would need the origin is answered 504, also where the cache has no part in it
+/// (content, `Authorization`). A method that is no question to a cache means the origin.
 const fn only_if_cached(request: &RequestFacts, verdict: Verdict) -> Verdict {
+    let asks = matches!(request.method, MethodClass::Get | MethodClass::Head);
     match verdict {
-        Verdict::Absent | Verdict::Validate if request.only_if_cached => Verdict::Unsatisfied,
+        Verdict::Absent | Verdict::Validate | Verdict::Bypass if request.only_if_cached && asks => {
+            Verdict::Unsatisfied
+        }
         verdict => verdict,
     }
 }

@@ -155,6 +155,13 @@ fn s5_2_1_7_only_if_cached() {
     assert_eq!((got.verdict, got.cause), (Verdict::Unsatisfied, Cause::NothingStored));
     let got = judge(&RequestFacts::default(), None, &NO_PURGE, at(0), &Options::default());
     assert_eq!((got.verdict, got.age_s, got.ttl_s), (Verdict::Absent, None, None));
+    // Also where the cache has no part in it, but not for a method that means the origin.
+    let content = RequestFacts { has_body: true, ..request };
+    assert_eq!(with(content, &fresh(10, 0), 1), (Verdict::Unsatisfied, Cause::RequestBody));
+    let authorized = RequestFacts { authorization: true, ..request };
+    assert_eq!(with(authorized, &fresh(10, 0), 1).0, Verdict::Unsatisfied);
+    let unsafe_method = RequestFacts { method: MethodClass::Unsafe, ..request };
+    assert_eq!(with(unsafe_method, &fresh(10, 0), 1).0, Verdict::Bypass);
 }
 
 #[test]

@@ -11,12 +11,13 @@ use parking_lot::RwLock;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::counters::Errors;
 use super::engine::{Engine, Loaded};
 use super::keeper::{Care, Keeper};
 use super::layout::{DirLock, Layout, OpenError};
+use super::pulse::Reads;
 use super::slot::Slot;
 use super::writer::{Queue, Sink};
 use super::{ErrorKind, StoreKey, TierStats};
@@ -24,6 +25,8 @@ use crate::budget::{Budget, Class};
 
 /// A load that takes longer is a miss.
 pub(super) const READ_DEADLINE: Duration = Duration::from_secs(5);
+/// How much later a load is given up that has not even begun: after those that are told apart.
+const READ_GRACE: Duration = Duration::from_millis(50);
 /// Each load holds about two copies of its value: so many bytes of `Bodies` allow one at a time.
 const LOAD_BYTES: usize = 32 * super::CHUNK_BYTES;
 const LOADS_MAX: usize = 256;
@@ -41,6 +44,7 @@ pub(super) struct Disk {
     pub(super) queue: Queue,
     loads: Semaphore,
     pub(super) errors: Errors,
+    pub(super) reads: Reads,
     pub(super) well: AtomicBool,
     pub(super) turned: Notify,
     pub(super) held_bytes: AtomicU64,
@@ -74,6 +78,7 @@ impl Disk {
             queue: Queue::new(budget, queue_bytes, batch_bytes),
             loads: Semaphore::new(loads),
             errors: Errors::default(),
+            reads: Reads::default(),
             well: AtomicBool::new(true),
             turned: Notify::new(),
             reclaimed,
@@ -87,11 +92,20 @@ impl Disk {
     pub(super) async fn get(&self, key: StoreKey) -> Option<Bytes> {
         let slot = Slot::from(key);
         let engine = self.engine.read().clone().filter(|engine| engine.contains(slot))?;
+        let due = Instant::now() + READ_DEADLINE;
         let load = async {
             let _one_of_few = self.loads.acquire().await;
-            engine.load(slot).await
+            let begun = Instant::now();
+            let loaded = timeout_at(due, engine.load(slot)).await;
+            if loaded.is_ok() {
+                self.reads.ended();
+            } else if begun.elapsed() >= READ_DEADLINE / 2 && self.reads.late() {
+                // Not the queue was slow but the disk, and not for the first time.
+                self.queue.nudge();
+            }
+            loaded
         };
-        match timeout(READ_DEADLINE, load).await {
+        match timeout_at(due + READ_GRACE, load).await.and_then(|loaded| loaded) {
             Ok(Loaded::Value { bytes, aging }) => {
                 if aging {
                     // Second chance: first in, first out would drop what is still in use.

@@ -82,6 +82,8 @@ impl Keeper {
 
     pub(super) async fn run(mut self) {
         loop {
+            let turn = self.pulse.read(self.now_ms(), self.disk.reads.outcome());
+            self.turn(turn).await;
             let step = self.pulse.step(self.now_ms());
             if self.disk.queue.is_closed() && !self.write_batch().await {
                 break;

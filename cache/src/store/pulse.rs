@@ -5,9 +5,11 @@
 //! for: a few seconds after the last sign of life while there is traffic, once a minute when
 //! there is none. One lost value or canary makes the instance ill, as an engine that has seen
 //! one failed write cannot be trusted with the next: it is taken out of use, and opened anew at
-//! growing intervals until a canary comes back.
+//! growing intervals until a canary comes back. Reads that do not end in time, several in a row,
+//! make it ill, too: a hung disk costs every request the whole deadline of a read.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// How often things are tried, in milliseconds.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +44,8 @@ pub(super) enum Illness {
     Unreadable,
     /// Writing did not end in time.
     Stuck,
+    /// Several reads in a row did not end in time.
+    Silent,
     /// The engine panicked.
     Died,
     /// The engine could not be opened.
@@ -58,8 +62,42 @@ impl fmt::Display for Illness {
             Self::Died => f.write_str("the disk engine died"),
             Self::Unreadable => f.write_str("a test value could not be read back"),
             Self::Stuck => f.write_str("writing did not end in time"),
+            Self::Silent => f.write_str("reads did not end in time"),
             Self::Closed(reason) => f.write_str(reason),
         }
+    }
+}
+
+/// Reads in a row that may be late, before that makes the instance ill: each has cost its request
+/// the whole deadline.
+const LATE_READS_MAX: u32 = 2;
+
+/// Whether reads end in time. Reads are many and on all cores; the keeper looks at this.
+#[derive(Debug, Default)]
+pub(super) struct Reads {
+    late: AtomicU32,
+}
+
+impl Reads {
+    /// One ended, whatever it brought.
+    pub(super) fn ended(&self) {
+        if self.late.load(Ordering::Relaxed) > 0 {
+            self.late.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// One did not end in time; says whether the instance is ill by that.
+    pub(super) fn late(&self) -> bool {
+        self.late.fetch_add(1, Ordering::Relaxed) >= LATE_READS_MAX
+    }
+
+    /// The keeper asks what became of them, once.
+    pub(super) fn outcome(&self) -> Result<(), Illness> {
+        if self.late.load(Ordering::Relaxed) <= LATE_READS_MAX {
+            return Ok(());
+        }
+        self.late.store(0, Ordering::Relaxed);
+        Err(Illness::Silent)
     }
 }
 
@@ -141,6 +179,14 @@ impl Pulse {
         None
     }
 
+    /// What became of reads.
+    pub(super) fn read(&mut self, now_ms: u64, outcome: Result<(), Illness>) -> Option<Turn> {
+        if outcome.is_ok() || !self.well {
+            return None;
+        }
+        self.probed(now_ms, outcome)
+    }
+
     /// What a canary (or an attempt to reopen) said.
     pub(super) fn probed(&mut self, now_ms: u64, outcome: Result<(), Illness>) -> Option<Turn> {
         let was_well = self.well;
@@ -196,6 +242,19 @@ mod tests {
         let mut pulse = proved();
         let turn = pulse.wrote(10, Err(Illness::Lost));
         assert_eq!(turn, Some(Turn::Fell(Illness::Lost)));
+        assert_eq!(pulse.step(11), Step::Wait(999));
+    }
+
+    #[test]
+    fn late_reads_in_a_row_end_the_use_and_one_that_ends_begins_anew() {
+        let (mut pulse, reads) = (proved(), Reads::default());
+        assert!(!reads.late() && !reads.late());
+        reads.ended();
+        assert!(!reads.late() && !reads.late());
+        assert_eq!(pulse.read(10, reads.outcome()), None);
+        assert!(reads.late());
+        assert_eq!(pulse.read(10, reads.outcome()), Some(Turn::Fell(Illness::Silent)));
+        assert_eq!(pulse.read(11, reads.outcome()), None, "told once");
         assert_eq!(pulse.step(11), Step::Wait(999));
     }
 

@@ -68,7 +68,7 @@ fn disk_bytes(length: usize) -> usize {
 #[derive(Debug)]
 pub(super) struct Queue {
     state: Mutex<State>,
-    /// For the one writer: something came, or the queue was closed.
+    /// For the one writer: something came, the queue was closed, or it is to look around.
     arrived: Notify,
     /// For all others: something left.
     left: Notify,
@@ -187,6 +187,11 @@ impl Queue {
         self.state.lock().closed = true;
         self.arrived.notify_one();
         self.left.notify_waiters();
+    }
+
+    /// Wakes the writer, though nothing came.
+    pub(super) fn nudge(&self) {
+        self.arrived.notify_one();
     }
 
     /// The writer is gone: drops all that waits and takes nothing more.

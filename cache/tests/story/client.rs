@@ -284,10 +284,10 @@ impl World {
             Reader::Inline(bytes) if bytes.is_empty() => Poll::Ready(None),
             Reader::Inline(bytes) => Poll::Ready(Some(Ok(std::mem::take(bytes)))),
             Reader::Stored(reader) => {
-                self.clients[client].flag.poll_with(|cx| reader.poll_next(cx))
+                self.clients[client].flag.poll_with(|cx| reader.poll_next(cx, usize::MAX))
             }
             Reader::Filling(reader) => {
-                self.clients[client].flag.poll_with(|cx| reader.poll_next(cx))
+                self.clients[client].flag.poll_with(|cx| reader.poll_next(cx, usize::MAX))
             }
         };
         match polled {

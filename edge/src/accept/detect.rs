@@ -50,13 +50,11 @@ where
             }
         }
     };
-    match tokio::time::timeout(Duration::from_millis(head_ms), looking).await {
-        Ok(protocol) => Ok((protocol?, Rewind { bytes, taken: 0, io })),
-        Err(_) => {
-            Counters::bump(&COUNTERS.client_deadlines);
-            Err(io::ErrorKind::TimedOut.into())
-        }
-    }
+    let Ok(protocol) = tokio::time::timeout(Duration::from_millis(head_ms), looking).await else {
+        Counters::bump(&COUNTERS.client_deadlines);
+        return Err(io::ErrorKind::TimedOut.into());
+    };
+    Ok((protocol?, Rewind { bytes, taken: 0, io }))
 }
 
 /// A transport that first yields bytes which were read before.

@@ -109,7 +109,7 @@ mod tests {
             drop(two);
         };
         let (left, (), ()) =
-            tokio::join!(drain.wait(Duration::from_secs(60)), finishing, async { drain.begin() });
+            tokio::join!(drain.wait(Duration::from_mins(1)), finishing, async { drain.begin() });
         assert_eq!(left, 0);
         assert!(drain.is_draining());
     }

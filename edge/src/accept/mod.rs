@@ -51,6 +51,11 @@ pub trait Handler: Clone + Unpin + 'static {
     /// Begins one request, and answers it if nothing has to be waited for. Never fails: failures
     /// are answers too.
     fn call(&self, received: Received) -> Answer<Self::Body>;
+
+    /// Notes a message that never became a request: the codec answered it itself. `sent_bytes` is
+    /// the length of the answer's content; `None` if the client did not take it.
+    #[expect(unused_variables, reason = "a handler need not keep account")]
+    fn refused(&self, connection: &Connection, cause: Cause, sent_bytes: Option<u64>) {}
 }
 
 /// What a handler gives for a request. Most answers come from memory: those need no future, and no
@@ -92,6 +97,12 @@ pub trait OutgoingBody: Body<Data = Bytes, Error = Error> + Unpin + 'static {
     /// The whole content if it is already in hand and there are no trailers; the codec then sends
     /// it with the head in one go. After `Some` the body is at its end.
     fn take_whole(&mut self) -> Option<Bytes>;
+
+    /// How many bytes of it may wait to leave before the codec asks for more: less while memory for
+    /// slow clients is short.
+    fn ahead_bytes_max(&self) -> usize {
+        usize::MAX
+    }
 
     /// Called once when the last byte was handed to the transport or the delivery was given up.
     fn delivered(&mut self, delivery: Delivery);

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use selvedge_cache::budget::Class;
+use selvedge_cache::budget::window::PIECE_BYTES_MIN;
 use selvedge_cache::cache::Loaded;
 use selvedge_cache::directory::Record;
 use selvedge_cache::fill::{FillHead, Waiter};
@@ -13,7 +15,7 @@ use selvedge_cache::policy::validation::Stored;
 use selvedge_cache::policy::{self, Judgement, Verdict, flag};
 
 use super::{Closing, Exchange, Refused, Reply, outbound};
-use crate::error::Error;
+use crate::error::{Cause, Error};
 use crate::filter::{Context, Filters, ResponseHead};
 use crate::journal::{CacheOutcome, Journal};
 use crate::node::Shared;
@@ -46,7 +48,7 @@ impl Exchange {
             let head = cache.load(record).await?.head;
             cache.shrink(record, &head.headers);
         }
-        Some(self.from_store(record, judgement, outcome, found?))
+        Some(self.stored_reply(record, judgement, outcome, found?))
     }
 
     /// [`stored`](Self::stored) without waiting: `None` unless all of it is in memory, head and
@@ -62,7 +64,7 @@ impl Exchange {
         }
         let loaded = self.shared.cache.load_now(record)?;
         let found = self.take(record, loaded)?;
-        Some(self.from_store(record, judgement, outcome, found))
+        Some(self.stored_reply(record, judgement, outcome, found))
     }
 
     /// What the request gets of a stored response; `None` if its bytes are not all there.
@@ -81,13 +83,13 @@ impl Exchange {
         let body = if self.admitted.method == Method::HEAD {
             Body::Empty
         } else {
-            self.stored_body(record, &inline, &shape)?
+            self.stored_body(record, (&head.headers, &inline), &shape)?
         };
         Some((head, shape, body))
     }
 
     /// The answer, with what a stored response gets on its way out.
-    fn from_store(
+    fn stored_reply(
         &mut self,
         record: &Record,
         judgement: &Judgement,
@@ -109,8 +111,14 @@ impl Exchange {
         self.shaped(shape, status, headers, body, Some(record.length))
     }
 
-    /// The bytes of a stored response that the shape needs; `None` if they are not all there.
-    fn stored_body(&self, record: &Record, inline: &Bytes, shape: &Shape) -> Option<Body> {
+    /// The bytes of a stored response that the shape needs; `None` if they are not all there. What is
+    /// lost while they are read is fetched again.
+    fn stored_body(
+        &self,
+        record: &Record,
+        (headers, inline): (&HeaderMap, &Bytes),
+        shape: &Shape,
+    ) -> Option<Body> {
         let cache = &self.shared.cache;
         let read = |from: u64, to: u64| {
             if record.inline {
@@ -118,7 +126,12 @@ impl Exchange {
             }
             let mut readers = cache.readers(record, from, to)?;
             Some(match readers.len() {
-                1 => readers.pop().map_or(Body::Empty, Body::Stored),
+                1 => readers.pop().map_or(Body::Empty, |reader| {
+                    // The chunks of a part are not those of the whole.
+                    let whole = record.parts.is_none();
+                    let mender = whole.then(|| self.mender(headers, record.length, record.body));
+                    Body::Stored(reader.mended(mender.flatten()))
+                }),
                 _ => Body::Sequence(readers.into_iter().map(Body::Stored).collect()),
             })
         };
@@ -167,7 +180,8 @@ impl Exchange {
             forward: Some(self.forward),
             forward_status: tells.then_some(answered),
             ttl_s: Some(head.fresh.ttl_at(now)),
-            stored: true,
+            // Of a length that is not stated nobody knows yet.
+            stored: head.length.is_none_or(|length| self.shared.cache.can_keep(length)),
             collapsed: outcome == CacheOutcome::Collapsed,
             detail: self.forward_detail(),
             ..Provenance::default()
@@ -188,7 +202,8 @@ impl Exchange {
             self.assembled(head, part, waiter, (from, to.unwrap_or(part.length)))
         } else {
             let store = Arc::clone(&self.shared.cache.store);
-            let reader = waiter.read(store, head.object, from, to);
+            let mender = length.and_then(|length| self.mender(&head.headers, length, head.object));
+            let reader = waiter.read(store, head.object, from, to).mended(mender);
             Body::Filling(reader, to.map(|to| to - from))
         };
         self.shaped(shape, head.status, headers, body, length)
@@ -313,6 +328,11 @@ impl Exchange {
             headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
         }
         let body = if self.admitted.method == Method::HEAD { Body::Empty } else { body };
+        let budget = &self.shared.cache.budget;
+        if body.is_streamed() && !budget.could_take(Class::Windows, PIECE_BYTES_MIN) {
+            // Better than a head whose body would not come.
+            return self.fail(&Cause::Overloaded.into());
+        }
         self.hand_over(status, headers, body)
     }
 
@@ -323,7 +343,8 @@ impl Exchange {
             journal.status = status;
             journal.ttfb = Some(journal.started.elapsed());
             let closing = Closing::new(journal, Arc::clone(&self.shared.telemetry));
-            return assemble(status, headers, Outgoing::new(body, closing));
+            let outgoing = Outgoing::new(body, closing).within(&self.shared.cache.budget);
+            return assemble(status, headers, outgoing);
         }
         let mut head = ResponseHead { status: &mut status, headers: &mut headers };
         filters.iter().for_each(|filter| filter.response(&mut self.context, &mut head));
@@ -338,7 +359,7 @@ impl Exchange {
         let copy = outbound::context(&context);
         let closing = Closing::new(journal, Arc::clone(&self.shared.telemetry))
             .with_filters(filters.clone(), context);
-        let mut outgoing = Outgoing::new(body, closing);
+        let mut outgoing = Outgoing::new(body, closing).within(&self.shared.cache.budget);
         if filtered {
             outgoing = outgoing.filtered(filters.clone(), copy);
         }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use http::StatusCode;
+use http::{Method, StatusCode, Version};
 
-use crate::accept::{Delivery, Received};
+use crate::accept::{Connection, Delivery, Received};
 use crate::admit::Admitted;
 use crate::error::{Cause, Error};
 use crate::filter::{Context, Filters};
@@ -19,15 +19,40 @@ pub(super) fn journal(received: &Received, read: bool) -> Box<Journal> {
     let field = |name| if read { head.headers.get(name).cloned() } else { None };
     let host = if read { head.uri.authority().map(|a| a.as_str().to_owned()) } else { None };
     Box::new(Journal {
+        method: head.method.clone(),
+        version: head.version,
+        host: host.unwrap_or_default(),
+        target: if read { target(&head.uri) } else { String::new() },
+        user_agent: field(http::header::USER_AGENT),
+        referer: field(http::header::REFERER),
+        ..blank(connection)
+    })
+}
+
+/// The whole journal of a message that never became a request.
+pub(super) fn refused(connection: &Connection, cause: Cause, sent_bytes: Option<u64>) -> Journal {
+    let delivery = if sent_bytes.is_some() { Delivery::Complete } else { Delivery::ClientGone };
+    Journal {
+        status: cause.status(),
+        error: Some(cause),
+        body_bytes: sent_bytes.unwrap_or(0),
+        delivery: Some(delivery),
+        ..blank(connection)
+    }
+}
+
+/// What is known before anything was read.
+fn blank(connection: &Connection) -> Journal {
+    Journal {
         started: Instant::now(),
         started_wall: SystemTime::now(),
         connection: connection.id,
         client: connection.peer.ip(),
         scheme: connection.scheme(),
-        method: head.method.clone(),
-        version: head.version,
-        host: host.unwrap_or_default(),
-        target: if read { target(&head.uri) } else { String::new() },
+        method: Method::from_bytes(b"-").expect("a token"),
+        version: Version::HTTP_11,
+        host: String::new(),
+        target: String::new(),
         site: SiteIndex::default(),
         status: StatusCode::OK,
         cache: CacheOutcome::Error,
@@ -38,9 +63,9 @@ pub(super) fn journal(received: &Received, read: bool) -> Box<Journal> {
         ttfb: None,
         body_bytes: 0,
         delivery: None,
-        user_agent: field(http::header::USER_AGENT),
-        referer: field(http::header::REFERER),
-    })
+        user_agent: None,
+        referer: None,
+    }
 }
 
 fn target(uri: &http::Uri) -> String {

@@ -169,7 +169,7 @@ impl Job {
         );
         let preferred = request.preferred.or(self.bound);
         let (affinity, is_shared) = (self.affinity, true);
-        let request = OutboundRequest { has_fallback, affinity, preferred, is_shared, ..request };
+        let request = OutboundRequest { preferred, has_fallback, affinity, is_shared, ..request };
         let interim = self.leader.as_ref().map(|leader| leader.interim.clone());
         let relay = |status, headers| {
             // Who is slow to take them, or gone, misses some: they are hints.
@@ -264,7 +264,7 @@ impl Job {
         let varied =
             self.shared.cache.varied(&self.request(permit.sent()), &storable, &reply.headers);
         let OriginReply { status, headers, body, .. } = reply;
-        let mut stored = self.stored_fields(&headers, &storable.omitted_fields, received);
+        let mut stored = stored_fields(&headers, &storable.omitted_fields, received);
         let omitted = named(&headers, &storable.omitted_fields);
         let content = content(part, length, &mut stored);
         match permit.storable(as_stored, (stored, omitted), content, storable, varied) {
@@ -322,7 +322,7 @@ impl Job {
             }
         };
         let storable = self.marked(storable, &freshened.headers);
-        let headers = self.stored_fields(&freshened.headers, &storable.omitted_fields, received);
+        let headers = stored_fields(&freshened.headers, &storable.omitted_fields, received);
         Some((StoredHead { status: loaded.head.status, headers }, storable))
     }
 
@@ -339,24 +339,6 @@ impl Job {
             fresh.flags |= flag::EDGE_FIELDS;
         }
         storable
-    }
-
-    /// The fields that are stored: without those that a directive names, with those that every answer from the store needs. What is done here no hit has to do.
-    fn stored_fields(
-        &self,
-        headers: &HeaderMap,
-        omitted: &[http::HeaderName],
-        received: selvedge_cache::Millis,
-    ) -> HeaderMap {
-        let mut stored = headers.clone();
-        for name in omitted {
-            stored.remove(name);
-        }
-        fields::ensure_date(&mut stored, received.unix_s());
-        if !stored.contains_key(http::header::VIA) {
-            fields::add_via(&mut stored, http::Version::HTTP_11);
-        }
-        stored
     }
 
     /// The fields as a site that strips cookies has them judged and stored.
@@ -434,6 +416,24 @@ fn remembers(reason: NotStorable) -> bool {
         reason,
         NotStorable::Authorization | NotStorable::RequestNoStore | NotStorable::Method
     )
+}
+
+/// The fields that are stored: without those that a directive names, with those that every answer
+/// from the store needs. What is done here no hit has to do.
+fn stored_fields(
+    headers: &HeaderMap,
+    omitted: &[http::HeaderName],
+    received: selvedge_cache::Millis,
+) -> HeaderMap {
+    let mut stored = headers.clone();
+    for name in omitted {
+        stored.remove(name);
+    }
+    fields::ensure_date(&mut stored, received.unix_s());
+    if !stored.contains_key(http::header::VIA) {
+        fields::add_via(&mut stored, http::Version::HTTP_11);
+    }
+    stored
 }
 
 /// The fields with these names.

@@ -2,7 +2,7 @@
 
 use http::{Response, StatusCode};
 use selvedge_cache::invalidate::Mode;
-use selvedge_purge_api::ledger::{AppendError, NewEntry};
+use selvedge_purge_api::ledger::NewEntry;
 use serde_json::json;
 
 use super::{Exchange, Refused, Reply, answer};
@@ -35,9 +35,9 @@ impl Exchange {
         let done = self.shared.ledger.append(entry).await;
         self.shared.purged(kind, Mode::Hard, started.elapsed(), done.is_ok());
         let (status, document) = match done {
-            Ok(appended) => (StatusCode::OK, json!({"position": appended.position.0})),
-            Err(error @ AppendError::Busy) => {
-                (StatusCode::TOO_MANY_REQUESTS, json!({"title": error.to_string()}))
+            Ok(appended) => {
+                let durable = self.shared.ledger.is_durable();
+                (StatusCode::OK, json!({"position": appended.position.0, "durable": durable}))
             }
             Err(error) => (StatusCode::SERVICE_UNAVAILABLE, json!({"title": error.to_string()})),
         };

@@ -13,7 +13,7 @@ use crate::decide::{Site, Sites};
 use crate::filter::{Filter, Filters};
 use crate::lookup::ramp::Ramp;
 use crate::origin::balance::Policy;
-use crate::origin::{OriginDeadlines, OriginLimits, Pool, PoolConfig, PoolError, Trust};
+use crate::origin::{Pool, PoolConfig, PoolError, Trust};
 use crate::telemetry::Telemetry;
 use crate::upkeep::config::{self, Config};
 
@@ -52,18 +52,17 @@ pub fn world(
         let wanted = pool_config(written);
         let kept =
             old.and_then(|old| old.pools.get(&index)).filter(|pool| *pool.config() == wanted);
-        let pool = match kept {
-            Some(pool) => Arc::clone(pool),
-            None => {
-                let names = wanted.origins.iter().map(|origin| origin.address.to_string());
-                let observer = Arc::new(Observer::new(telemetry.metrics(), &wanted.name, names));
-                let pool = Pool::new(wanted, observer)
-                    .map_err(|source| BuildError::Pool { site: written.name.clone(), source })?;
-                if let Some(known) = old.and_then(|old| old.pools.get(&index)) {
-                    pool.inherit(known);
-                }
-                pool
+        let pool = if let Some(pool) = kept {
+            Arc::clone(pool)
+        } else {
+            let names = wanted.origins.iter().map(|origin| origin.address.to_string());
+            let observer = Arc::new(Observer::new(telemetry.metrics(), &wanted.name, names));
+            let pool = Pool::new(wanted, observer)
+                .map_err(|source| BuildError::Pool { site: written.name.clone(), source })?;
+            if let Some(known) = old.and_then(|old| old.pools.get(&index)) {
+                pool.inherit(known);
             }
+            pool
         };
         pools.insert(index, pool);
         let per_s = written.stale.refreshes_per_second;
@@ -127,24 +126,8 @@ fn pool_config(site: &config::Site) -> PoolConfig {
     let said = &site.origin;
     let mut config = PoolConfig::new(site.name.clone(), []);
     config.origins.clone_from(&site.origins);
-    config.deadlines = OriginDeadlines {
-        queue_ms: said.queue_ms,
-        resolve_ms: said.resolve_ms,
-        connect_ms: said.connect_ms,
-        tls_ms: said.tls_ms,
-        response_ms: said.response_ms,
-        body_ms: said.body_ms,
-        whole_ms: said.whole_ms,
-        total_ms: said.total_ms,
-        idle_ms: said.idle_ms,
-    };
-    config.limits = OriginLimits {
-        in_flight_max: said.connections_max,
-        queue_max: said.queue_max,
-        idle_max: said.idle_max,
-        lifetime_ms: said.lifetime_ms,
-        ..OriginLimits::default()
-    };
+    config.deadlines = said.deadlines;
+    config.limits = said.limits;
     config.retry.attempts_max = said.attempts_max;
     config.retry.share_percent = said.retry_share_percent;
     config.retry.hedge = said.hedge;

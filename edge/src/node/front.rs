@@ -99,7 +99,9 @@ pub(super) fn start_workers(
         let life = Life {
             exchanger: Exchanger {
                 shared: Arc::clone(&shared),
-                worker: Rc::new(Worker { connections: Connections::new() }),
+                worker: Rc::new(Worker {
+                    connections: Connections::within(shared.cache.budget.clone()),
+                }),
             },
             front: Arc::clone(&front),
             ceiling: Arc::clone(&ceiling),
@@ -161,7 +163,7 @@ impl Life {
         }
         while loops.join_next().await.is_some() {}
         // Open connections and fills of this core live on until the drain is over.
-        self.drain.wait(Duration::from_secs(3600)).await;
+        self.drain.wait(Duration::from_hours(1)).await;
         self.exchanger.worker.connections.close_idle();
     }
 }

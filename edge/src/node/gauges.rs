@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use selvedge_cache::budget::Budget;
+use selvedge_cache::repair::Repairs;
 use selvedge_cache::store::{Health, Tier, TierStats};
+use selvedge_purge_api::ledger::LedgerStatus;
 
 use super::Shared;
 use crate::origin::{Event, OriginName, OriginObserver, OriginOutcome, Repeat};
@@ -32,12 +34,16 @@ impl Gauges for NodeGauges {
         self.0.cache.fills.in_flight() as u64
     }
 
+    fn repairs(&self) -> &Repairs {
+        &self.0.cache.repairs
+    }
+
     fn budget(&self) -> &Budget {
         &self.0.cache.budget
     }
 
-    fn purge_position(&self) -> u64 {
-        self.0.cache.live.position().0
+    fn ledger(&self) -> LedgerStatus {
+        self.0.ledger.status()
     }
 
     fn invalidations(&self) -> (u64, u64) {

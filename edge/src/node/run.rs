@@ -221,7 +221,7 @@ impl Node {
         });
         let admin_task = tokio::spawn(serving);
         tokio::spawn(metrics::upkeep(Arc::clone(telemetry.metrics())));
-        tokio::spawn(upkeep::sweep(Arc::clone(&cache)));
+        tokio::spawn(upkeep::sweep(Arc::clone(&shared)));
 
         phase.set(Readiness::Ready);
         if let Err(error) =

@@ -5,13 +5,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use selvedge_cache::cache::Cache;
-use selvedge_cache::directory::Swept;
-use selvedge_cache::invalidate::{Mode, ScopeHash, Selection, Wanted};
-use selvedge_cache::store::{Part, Presence, StoreKey};
+use selvedge_cache::cache::Sweeper;
+use selvedge_cache::invalidate::{Mode, Position, ScopeHash, Selection, Wanted};
 use selvedge_purge_api::api::{Estimate, PurgeWatch};
+use selvedge_purge_api::ledger::LedgerStatus;
 use selvedge_purge_api::selector::What;
-use selvedge_purge_api::{Selector, SelectorKind};
+use selvedge_purge_api::{Ledger, Selector, SelectorKind};
 
 use super::Shared;
 use super::rules::WorldRules;
@@ -23,6 +22,9 @@ use crate::upkeep::admin::origins::{OriginRules, Unknown};
 /// million records is walked in about five minutes and costs little.
 const SWEEP_STEP: usize = 2048;
 const SWEEP_PAUSE: Duration = Duration::from_millis(500);
+/// The newest purges that stay in the ledger whatever is stored: the audit trail, and what a retry
+/// with the same idempotency key is compared with.
+const ENTRIES_KEPT: u64 = 10_000;
 
 /// Counts a purge that is in force.
 pub(super) fn count_purge(
@@ -90,13 +92,64 @@ impl OriginRules for Operated {
     }
 }
 
-/// Walks the directory for ever: records whose bytes are gone are dropped.
-pub async fn sweep(cache: Arc<Cache>) {
+/// Walks the directory for ever: what can never be used again is taken out, and after each round
+/// the ledger forgets the purges that nothing is left to be selected by.
+pub async fn sweep(shared: Arc<Shared>) {
+    let mut sweeper = Sweeper::default();
     loop {
         tokio::time::sleep(SWEEP_PAUSE).await;
-        cache.directory.sweep(SWEEP_STEP, |record| {
-            let head = StoreKey { object: record.head, part: Part::Head };
-            if cache.store.presence(head) == Presence::Absent { Swept::Drop } else { Swept::Keep }
-        });
+        let step = sweeper.step(&shared.cache, SWEEP_STEP);
+        shared.telemetry.metrics().purges().swept(step.purged, step.lost);
+        if let Some(oldest) = step.oldest {
+            compact(&shared.ledger, oldest, ENTRIES_KEPT).await;
+        }
+    }
+}
+
+/// Lets the ledger forget what is older than everything, but not the last `kept` entries.
+async fn compact(ledger: &Ledger, oldest: Position, kept: u64) {
+    let LedgerStatus { position, floor, .. } = ledger.status();
+    let wanted = oldest.min(Position(position.0.saturating_sub(kept)));
+    if wanted <= floor {
+        return;
+    }
+    match ledger.compact(wanted).await {
+        // Too little would go to be worth it.
+        Ok(reached) if reached == floor => {}
+        Ok(reached) => tracing::info!(floor = reached.0, "the purge ledger forgot old purges"),
+        Err(why) => tracing::warn!(%why, "the purge ledger cannot be compacted"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use selvedge_cache::Millis;
+    use selvedge_purge_api::ledger::{Limits, NewEntry};
+    use selvedge_purge_api::selector::{PlainRules, Selector, What};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_ledger_forgets_what_is_older_than_everything_but_keeps_its_newest() {
+        let ledger = Ledger::memory(Arc::new(PlainRules), Limits::MEMORY).expect("opens").ledger;
+        for tag in 0..10 {
+            let entry = NewEntry {
+                accepted: Millis(1),
+                mode: Mode::Hard,
+                selector: Selector { what: What::Tag(tag.to_string()), site: None },
+                who: "test".to_owned(),
+                idempotency_key: None,
+            };
+            ledger.append(entry).await.expect("in force");
+        }
+        // The oldest response was fetched under 3: too little would go.
+        compact(&ledger, Position(3), 2).await;
+        assert_eq!(ledger.status().floor, Position(0));
+        compact(&ledger, Position(10), 2).await;
+        assert_eq!(ledger.status().floor, Position(8));
+        assert_eq!(ledger.page(Position(0), 99).await.expect("reads").len(), 2);
+        assert_eq!(ledger.status().scopes, 2);
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 use selvedge_cache::Millis;
+use selvedge_cache::budget::Budget;
 use smallvec::SmallVec;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -44,6 +45,7 @@ struct Inner {
     /// The task that closes idle connections, and when it wakes.
     sweep: RefCell<Option<(Millis, AbortHandle)>>,
     epoch: Instant,
+    budget: Option<Budget>,
 }
 
 impl Default for Connections {
@@ -55,8 +57,17 @@ impl Default for Connections {
 impl Connections {
     /// No connection yet.
     pub fn new() -> Self {
+        Self::with(None)
+    }
+
+    /// As [`Connections::new`]; connections read less at a time while this budget is short.
+    pub fn within(budget: Budget) -> Self {
+        Self::with(Some(budget))
+    }
+
+    fn with(budget: Option<Budget>) -> Self {
         let (idle, sweep) = (RefCell::default(), RefCell::default());
-        Self(Rc::new(Inner { idle, sweep, epoch: Instant::now() }))
+        Self(Rc::new(Inner { idle, sweep, epoch: Instant::now(), budget }))
     }
 
     /// Idle connections on this core, over all pools.
@@ -118,8 +129,16 @@ impl Connections {
                     Some(after) => {
                         let wish = Wish { tried: &tried, ..wish };
                         let second = &mut second;
-                        self.trip_hedged(attempt, &template, wish, after, second, &mut on_interim)
-                            .await
+                        // Rare and large: it must not make every request larger.
+                        Box::pin(self.trip_hedged(
+                            attempt,
+                            &template,
+                            wish,
+                            after,
+                            second,
+                            &mut on_interim,
+                        ))
+                        .await
                     }
                 };
                 tried.extend(second);
@@ -186,7 +205,7 @@ impl Connections {
         let config = pool.config();
         let origin = pool.origin(attempt.index());
         if !attempt.holds_place() {
-            match origin.place(config, urgency).await {
+            match origin.place(&pool, urgency).await {
                 Ok(place) => attempt.hold(place),
                 Err(error) => return Err(Box::new(Tripped::unsent(error, attempt))),
             }
@@ -223,7 +242,8 @@ impl Connections {
         attempt.answered(parts.status, sent_at.elapsed());
         let whole_by = sent_at + wait(config.deadlines.whole_ms);
         let home = self.clone();
-        let lease = Lease { connection, attempt, home, upload: progress, outcome };
+        let lent = attempt.lend(connection.abort_handle());
+        let lease = Lease { connection, attempt, lent, home, upload: progress, outcome };
         Ok(OriginReply {
             status: parts.status,
             version: parts.version,
@@ -248,7 +268,8 @@ impl Connections {
         let origin = pool.origin(index);
         let transport = connect::connect(pool, origin).await?;
         pool.observer().connected(pool.name_of(index));
-        Connection::open(transport, &pool.config().limits, origin.connections.clone()).await
+        let (limits, budget) = (&pool.config().limits, self.0.budget.clone());
+        Connection::open(transport, limits, origin.connections.clone(), budget).await
     }
 
     /// Takes a connection back after a whole response. It is kept once it is free; it never will

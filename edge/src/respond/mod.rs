@@ -11,6 +11,7 @@ use std::task::{Context as TaskContext, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use selvedge_cache::budget::Budget;
 use selvedge_cache::fill::{FailureCode, FillReader, ReadError};
 use selvedge_cache::reader::StoredReader;
 
@@ -25,8 +26,10 @@ pub mod fields;
 pub mod multipart;
 pub mod negotiate;
 pub mod synthetic;
+mod window;
 
 use multipart::Multipart;
+use window::Window;
 
 /// Where the bytes of a response come from.
 #[derive(Debug)]
@@ -82,7 +85,17 @@ impl Body {
         Self::Sequence(framed)
     }
 
-    fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    /// Whether its bytes are not all in hand: they come piece by piece, as the client takes them.
+    pub const fn is_streamed(&self) -> bool {
+        !matches!(self, Self::Empty | Self::Inline(_))
+    }
+
+    /// The next frame; of a stored body or one that is being stored at most `bytes_max`.
+    fn poll(
+        &mut self,
+        cx: &mut TaskContext<'_>,
+        bytes_max: usize,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let read = |read: Poll<Option<Result<Bytes, ReadError>>>| {
             read.map(|next| next.map(|piece| piece.map(Frame::data).map_err(read_error)))
         };
@@ -90,16 +103,16 @@ impl Body {
             Self::Empty => Poll::Ready(None),
             Self::Inline(bytes) if bytes.is_empty() => Poll::Ready(None),
             Self::Inline(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
-            Self::Stored(reader) => read(reader.poll_next(cx)),
+            Self::Stored(reader) => read(reader.poll_next(cx, bytes_max)),
             Self::Sequence(bodies) => loop {
                 let Some(first) = bodies.front_mut() else { return Poll::Ready(None) };
-                match ready!(first.poll(cx)) {
+                match ready!(first.poll(cx, bytes_max)) {
                     Some(frame) => return Poll::Ready(Some(frame)),
                     None => drop(bodies.pop_front()),
                 }
             },
             Self::Filling(reader, length) => {
-                let next = ready!(reader.poll_next(cx));
+                let next = ready!(reader.poll_next(cx, bytes_max));
                 if let (Some(Ok(piece)), Some(length)) = (&next, length) {
                     *length = length.saturating_sub(piece.len() as u64);
                 }
@@ -133,6 +146,7 @@ pub trait OnClose: Unpin + 'static {
 #[derive(Debug)]
 pub struct Outgoing<C: OnClose> {
     body: Body,
+    window: Option<Window>,
     filtered: Option<Box<(Filters, Context)>>,
     body_bytes: u64,
     failed: Option<Error>,
@@ -142,7 +156,15 @@ pub struct Outgoing<C: OnClose> {
 impl<C: OnClose> Outgoing<C> {
     /// A body whose end `on_close` is told.
     pub const fn new(body: Body, on_close: C) -> Self {
-        Self { body, filtered: None, body_bytes: 0, failed: None, on_close: Some(on_close) }
+        let on_close = Some(on_close);
+        Self { body, window: None, filtered: None, body_bytes: 0, failed: None, on_close }
+    }
+
+    /// Takes memory for what the client has not taken yet, and hands it no more than there is.
+    #[must_use]
+    pub fn within(mut self, budget: &Budget) -> Self {
+        self.window = self.body.is_streamed().then(|| Window::new(budget.clone()));
+        self
     }
 
     /// Lets filters see the content: its length is not known any more.
@@ -188,7 +210,13 @@ impl<C: OnClose> HttpBody for Outgoing<C> {
         cx: &mut TaskContext<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let this = self.get_mut();
-        let next = ready!(this.body.poll(cx));
+        let next = match &mut this.window {
+            None => ready!(this.body.poll(cx, usize::MAX)),
+            Some(window) => {
+                let body = &mut this.body;
+                ready!(window.poll(cx, |cx, bytes_max| body.poll(cx, bytes_max)))
+            }
+        };
         let next = this.filter(next);
         match next {
             Some(Ok(frame)) => {
@@ -231,6 +259,10 @@ impl<C: OnClose> OutgoingBody for Outgoing<C> {
         self.body = Body::Empty;
         self.body_bytes += whole.len() as u64;
         Some(whole)
+    }
+
+    fn ahead_bytes_max(&self) -> usize {
+        self.window.as_ref().map_or(usize::MAX, Window::ahead_bytes_max)
     }
 
     fn delivered(&mut self, delivery: Delivery) {

@@ -15,6 +15,10 @@ pub const FILTER_ENV: &str = "SELVEDGE_LOG";
 /// The filter when the variable is not set or empty.
 pub const FILTER_DEFAULT: &str = "info";
 
+/// Where the events of the disk engine come from; to see them, name it in the filter.
+const ENGINE: &str = "foyer";
+const ENGINE_OFF: &str = ",foyer=off";
+
 /// How lines look.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Form {
@@ -57,7 +61,12 @@ pub fn init() -> Result<(), LogError> {
 fn filter(directives: &str) -> Result<EnvFilter, LogError> {
     let directives = directives.trim();
     let directives = if directives.is_empty() { FILTER_DEFAULT } else { directives };
-    directives.parse().map_err(|error| LogError::Filter(format!("{directives:?}: {error}")))
+    // The disk engine writes a line for every value that it cannot read: a broken disk would flood
+    // the log. We count its errors and say ourselves when the tier goes out of use.
+    let quiet = if directives.contains(ENGINE) { "" } else { ENGINE_OFF };
+    format!("{directives}{quiet}")
+        .parse()
+        .map_err(|error| LogError::Filter(format!("{directives:?}: {error}")))
 }
 
 #[derive(Serialize)]

@@ -19,7 +19,9 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, Prometheu
 use parking_lot::Mutex;
 use selvedge_cache::Millis;
 use selvedge_cache::budget::Budget;
+use selvedge_cache::repair::Repairs;
 use selvedge_cache::store::{Health, Tier, TierStats};
+use selvedge_purge_api::ledger::LedgerStatus;
 
 use super::access_log::Losses;
 use super::labels::{self, NO_SITE, ORIGINS_MAX, OTHER, Refused, SITES_MAX};
@@ -52,11 +54,14 @@ pub trait Gauges: Send + Sync {
     /// Fills that are under way.
     fn fills_in_flight(&self) -> u64;
 
+    /// Repairs of stored bodies.
+    fn repairs(&self) -> &Repairs;
+
     /// The memory budget.
     fn budget(&self) -> &Budget;
 
-    /// Position of the last purge that is in force here.
-    fn purge_position(&self) -> u64;
+    /// The purge ledger.
+    fn ledger(&self) -> LedgerStatus;
 
     /// How many URLs and how many groups unsafe requests invalidated.
     fn invalidations(&self) -> (u64, u64);
@@ -114,10 +119,7 @@ impl Metrics {
             Cause::ALL.iter().map(|cause| register(&recorder, table::ERRORS, &[cause.label()]));
         let metrics = Self {
             errors: errors.collect(),
-            purges: PurgeMetrics::new(
-                |values| register(&recorder, table::PURGES, values),
-                |status| register(&recorder, table::PURGES_REFUSED, &[status]),
-            ),
+            purges: PurgeMetrics::new(|row, values| register(&recorder, row, values)),
             recorder: Arc::new(recorder),
             handle,
             started: Instant::now(),

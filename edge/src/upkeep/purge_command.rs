@@ -111,8 +111,12 @@ fn judge(status: StatusCode, body: &[u8]) -> Outcome {
     }
     if status == StatusCode::OK && document["position"].is_u64() {
         let kind = if document["mode"] == "soft" { "Softly purged" } else { "Purged" };
+        let where_ = match document["durable"].as_bool() {
+            Some(false) => "in memory only, as is this node's cache, and",
+            _ => "on stable storage and",
+        };
         let message = format!(
-            "{kind} {}: position {}, on stable storage and in force on this node.",
+            "{kind} {}: position {}, {where_} in force on this node.",
             document["selector"],
             number("position"),
         );

@@ -94,7 +94,7 @@ impl Surface {
 async fn a_purge_is_answered_with_its_position_and_can_be_read_again() {
     let surface = surface(None);
     let (status, done) = surface.ask(post(r#"{"tag":"t","site":"s","soft":true}"#)).await;
-    let expected = json!({"position":1,"ledger":"00000000000000ff","selector":{"tag":"t","site":"s"},"mode":"soft"});
+    let expected = json!({"position":1,"ledger":"00000000000000ff","durable":false,"selector":{"tag":"t","site":"s"},"mode":"soft"});
     assert_eq!((status, done), (200, expected));
     let (status, entry) = surface.ask(get("/v1/purges/1")).await;
     assert_eq!((status, &entry["who"]), (200, &json!("peer:127.0.0.1")));

@@ -24,6 +24,10 @@ pub trait LogDir: Send {
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     /// Makes creations and renames durable.
     fn sync(&self) -> io::Result<()>;
+    /// Whether what is synced outlives the process.
+    fn is_durable(&self) -> bool {
+        true
+    }
 }
 
 /// One open file.
@@ -142,6 +146,10 @@ impl LogDir for HeapDir {
 
     fn sync(&self) -> io::Result<()> {
         Ok(())
+    }
+
+    fn is_durable(&self) -> bool {
+        false
     }
 }
 

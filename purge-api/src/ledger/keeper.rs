@@ -20,8 +20,10 @@ use super::repeat::{Repeats, Seen};
 use super::{AppendError, Appended, Limits, Shared};
 use crate::selector::KeyRules;
 
-/// Pause before a poisoned file is written anew without being asked.
+/// Pause before a poisoned file is written anew without being asked. It doubles with every
+/// failure, up to [`MEND_PAUSE_MAX`].
 const MEND_PAUSE: Duration = Duration::from_secs(1);
+const MEND_PAUSE_MAX: Duration = Duration::from_mins(1);
 /// Most text of one page of the audit trail, in bytes.
 const PAGE_BYTES_MAX: usize = 1024 * 1024;
 
@@ -51,6 +53,8 @@ pub(super) struct Keeper {
     pub repeats: Repeats,
     pub limits: Limits,
     pub shared: Arc<Shared>,
+    /// Failures in a row of writing a poisoned file anew.
+    pub mends_failed: u32,
 }
 
 impl Keeper {
@@ -92,7 +96,8 @@ impl Keeper {
 
     fn wait(&self, commands: &Receiver<Command>) -> Result<Command, RecvTimeoutError> {
         if self.log.is_poisoned() {
-            commands.recv_timeout(MEND_PAUSE)
+            let pause = MEND_PAUSE * 2u32.pow(self.mends_failed.min(6));
+            commands.recv_timeout(pause.min(MEND_PAUSE_MAX))
         } else {
             commands.recv().map_err(|_| RecvTimeoutError::Disconnected)
         }
@@ -193,8 +198,14 @@ impl Keeper {
     /// Writes a poisoned file anew; entries that were in doubt are in force afterwards.
     fn mend(&mut self) {
         match self.rewrite(self.log.floor()) {
-            Ok(()) => tracing::info!("the purge ledger was written anew and takes purges again"),
-            Err(why) => tracing::error!(%why, "the purge ledger cannot be written anew yet"),
+            Ok(()) => {
+                self.mends_failed = 0;
+                tracing::info!("the purge ledger was written anew and takes purges again");
+            }
+            Err(why) => {
+                self.mends_failed = self.mends_failed.saturating_add(1);
+                tracing::error!(%why, "the purge ledger cannot be written anew yet: it takes no purges");
+            }
         }
         self.publish();
     }

@@ -124,6 +124,8 @@ pub struct LedgerStatus {
     pub scopes: usize,
     /// Purges are taken now.
     pub is_healthy: bool,
+    /// Purges outlive the process: the ledger is on a disk.
+    pub is_durable: bool,
 }
 
 /// Numbers that the thread publishes.
@@ -142,6 +144,7 @@ pub struct Ledger {
     thread: Mutex<Option<JoinHandle<()>>>,
     live: Arc<Live>,
     shared: Arc<Shared>,
+    is_durable: bool,
 }
 
 impl Ledger {
@@ -164,6 +167,7 @@ impl Ledger {
         rules: Arc<dyn KeyRules>,
         limits: Limits,
     ) -> io::Result<Opened> {
+        let is_durable = dir.is_durable();
         let (log, note) = Log::open(dir, fresh)?;
         match &note {
             Note::SetAside { why } => tracing::error!(
@@ -191,12 +195,14 @@ impl Ledger {
             repeats,
             limits,
             shared: Arc::clone(&shared),
+            mends_failed: 0,
         };
         let thread = std::thread::Builder::new()
             .name("purge-ledger".to_owned())
             .spawn(move || keeper.run(&inbox))?;
         let thread = Mutex::new(Some(thread));
-        let ledger = Arc::new(Self { commands, thread, live: Arc::clone(&live), shared });
+        let live_too = Arc::clone(&live);
+        let ledger = Arc::new(Self { commands, thread, live: live_too, shared, is_durable });
         Ok(Opened { ledger, live, note })
     }
 
@@ -245,6 +251,12 @@ impl Ledger {
         &self.live
     }
 
+    /// Whether purges outlive the process: `false` for a node without a disk, whose cache is as
+    /// empty after a restart as its ledger.
+    pub const fn is_durable(&self) -> bool {
+        self.is_durable
+    }
+
     /// Numbers for people.
     pub fn status(&self) -> LedgerStatus {
         let is_running = self.thread.lock().as_ref().is_some_and(|thread| !thread.is_finished());
@@ -257,6 +269,7 @@ impl Ledger {
             failures: self.shared.failures.load(Ordering::Relaxed),
             scopes: self.live.scopes(),
             is_healthy: is_running && !self.shared.is_poisoned.load(Ordering::Relaxed),
+            is_durable: self.is_durable,
         }
     }
 

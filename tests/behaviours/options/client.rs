@@ -45,7 +45,7 @@ pub(super) fn deadlines() -> Group {
     });
     let folder = harness::temp::dir();
     tls::make("a", &["a.example"]).install(folder.path(), "a");
-    let at = |name: &str| format!("{:?}", folder.path().join(name));
+    let at = |name: &str| format!("{:?}", folder.path().join(name).display().to_string());
     let (cert, key) = (at("a.pem"), at("a.key"));
     let base = [("tls[].cert", cert.as_str()), ("tls[].key", key.as_str()), TLS_LISTEN];
     let mut group = Group::before(&[origin.url()], &base);

@@ -109,7 +109,7 @@ impl Group {
         }
         let waits = |row: &Row| !options::find(row.option).expect("a card").reloadable;
         if self.rows.iter().any(waits) {
-            let restarted = scene.restart(&self.settings(waits));
+            let restarted = Scene::restart(&self.settings(waits));
             for row in self.rows.iter().filter(|row| waits(row)) {
                 assert_eq!((row.look)(&restarted), row.seen[1], "{} after a start", row.option);
             }

@@ -170,7 +170,7 @@ pub(super) fn tls() -> Group {
     for (certificate, name) in [(&first, "first"), (&second, "second"), (&third, "third")] {
         certificate.install(folder.path(), name);
     }
-    let at = |name: &str| format!("{:?}", folder.path().join(name));
+    let at = |name: &str| format!("{:?}", folder.path().join(name).display().to_string());
     let shown = move |scene: &Scene| {
         let trusted = tls::client(&[&first, &second, &third], &[]);
         let address = scene.edge.tls.expect("a TLS listener");

@@ -163,7 +163,7 @@ pub(super) fn handshakes() -> Group {
     let folder = harness::temp::dir();
     certificate.install(folder.path(), "right");
     other.install(folder.path(), "wrong");
-    let at = |name: &str| format!("{:?}", folder.path().join(name));
+    let at = |name: &str| format!("{:?}", folder.path().join(name).display().to_string());
     let speaks = tls::origin(&certificate);
     let urls = |address: std::net::SocketAddr| format!("https://localhost:{}", address.port());
     let quiet = format!("[{:?}]", urls(silent.local_addr().expect("bound")));
@@ -180,8 +180,14 @@ pub(super) fn handshakes() -> Group {
 /// The system's resolver, held up where it opens its own file.
 #[test]
 fn resolving() {
-    const SLOW: [&str; 5] =
-        ["-P", "/etc/hosts", "-e", "trace=openat", "-einject=openat:delay_enter=100s"];
+    const SLOW: [&str; 6] = [
+        "--seccomp-bpf",
+        "-P",
+        "/etc/hosts",
+        "-e",
+        "trace=openat",
+        "-einject=openat:delay_enter=100s",
+    ];
     let file = harness::ConfigFile::new("", "");
     let site = |wait: &str| {
         let origin = "http://nowhere.selvedge.example:8000";

@@ -42,8 +42,8 @@ impl Scene {
         Self { edge, stage: Stage::First, file, reloads: 0, paths: AtomicUsize::new(0) }
     }
 
-    /// A second node, started with these settings.
-    pub(super) fn restart(&self, settings: &[(&'static str, String)]) -> Self {
+    /// A second node, started with settings that a first one waits to be restarted for.
+    pub(super) fn restart(settings: &[(&'static str, String)]) -> Self {
         Self { stage: Stage::Changed, ..Self::start(settings) }
     }
 

@@ -124,7 +124,8 @@ impl World {
         let record = self.cache.lookup(&self.request(&headers)).record?;
         let mut read = Vec::new();
         for mut reader in self.cache.readers(&record, from, to)? {
-            while let Some(next) = std::future::poll_fn(|cx| reader.poll_next(cx)).await {
+            while let Some(next) = std::future::poll_fn(|cx| reader.poll_next(cx, usize::MAX)).await
+            {
                 read.extend_from_slice(&next.ok()?);
             }
         }

@@ -19,20 +19,23 @@ const LINGER_BYTES_MAX: usize = 256 * 1024;
 /// Size of one such read, in bytes.
 const LINGER_READ_BYTES: usize = 16 * 1024;
 
-/// Answers a message that never became a request, and closes.
-pub(super) async fn refuse<IO>(io: &mut IO, cause: Cause, deadlines: ClientDeadlines)
+/// Answers a message that never became a request, and closes; the length of the answer's content
+/// if it was taken.
+pub(super) async fn refuse<IO>(io: &mut IO, cause: Cause, deadlines: ClientDeadlines) -> Option<u64>
 where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
-    let answer = refusal::response(cause, SystemTime::now());
+    let (answer, content_bytes) = refusal::response(cause, SystemTime::now());
     let write = async {
         io.write_all(&answer).await?;
         io.flush().await
     };
     let limit = Duration::from_millis(deadlines.write_ms);
-    if matches!(timeout(limit, write).await, Ok(Ok(()))) {
+    let taken = matches!(timeout(limit, write).await, Ok(Ok(())));
+    if taken {
         close(io, true, deadlines).await;
     }
+    taken.then_some(content_bytes)
 }
 
 /// Closes our side; with `linger`, waits a bounded while for the peer to close its own.

@@ -49,6 +49,10 @@ pub(super) struct Link<B: OutgoingBody> {
     pub(super) cut: Cell<Cut>,
     /// The content of the present response ends where the connection ends.
     pub(super) open_ended: Cell<bool>,
+    /// Content bytes that hyper was given since its buffer was last empty.
+    pub(super) ahead_bytes: Cell<usize>,
+    /// The present body has more, and waits for that moment.
+    pub(super) awaits_flush: Cell<bool>,
     /// Interim responses on their way out.
     pub(super) mailbox: Arc<Mailbox>,
     pub(super) replies: RefCell<Replies<B>>,
@@ -83,6 +87,8 @@ impl<B: OutgoingBody> Link<B> {
             delivered: Cell::new(0),
             cut: Cell::new(Cut::No),
             open_ended: Cell::new(false),
+            ahead_bytes: Cell::new(0),
+            awaits_flush: Cell::new(false),
             mailbox: Arc::new(Mailbox::default()),
             replies: RefCell::new(Replies { current: None, ended: SmallVec::new() }),
             begun_before: RefCell::new(None),

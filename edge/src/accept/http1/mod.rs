@@ -167,7 +167,8 @@ where
         tracing::debug!(connection = connection.id, %error, "HTTP/1 connection ended early");
     }
     let gated = hyper.into_parts().io; // drops the handler, if it still works
-    finish(gated, &link, config.deadlines).await
+    let refused = |cause, sent| handler.refused(&connection, cause, sent);
+    finish(gated, &link, config.deadlines, refused).await
 }
 
 /// A request as the handler gets it.
@@ -194,6 +195,7 @@ async fn finish<IO, S, H>(
     gated: Gated<IO, S, H>,
     link: &Link<H::Body>,
     deadlines: ClientDeadlines,
+    note: impl FnOnce(Cause, Option<u64>),
 ) -> Ending<IO>
 where
     IO: AsyncRead + AsyncWrite + Unpin,
@@ -213,7 +215,7 @@ where
         return Ending::Cut { io, open_ended: link.open_ended.get() };
     }
     if let Some(cause) = refused {
-        closing::refuse(&mut io, cause, deadlines).await;
+        note(cause, closing::refuse(&mut io, cause, deadlines).await);
     } else {
         let unread = link.request_open.get() || link.breach.get().is_some() || !buffer.is_empty();
         closing::close(&mut io, unread && !eof, deadlines).await;

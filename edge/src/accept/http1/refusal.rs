@@ -5,8 +5,8 @@ use std::time::SystemTime;
 use crate::error::Cause;
 
 /// A small problem document (RFC 9457) with `Proxy-Status` (RFC 9209), after which the connection
-/// closes. The titles in the table of causes need no escaping.
-pub(super) fn response(cause: Cause, now: SystemTime) -> Vec<u8> {
+/// closes; and the length of its content. The titles in the table of causes need no escaping.
+pub(super) fn response(cause: Cause, now: SystemTime) -> (Vec<u8>, u64) {
     let status = cause.status();
     let body = format!(
         "{{\"type\":\"about:blank\",\"title\":\"{}\",\"status\":{},\"cause\":\"{}\"}}\n",
@@ -19,7 +19,7 @@ pub(super) fn response(cause: Cause, now: SystemTime) -> Vec<u8> {
     } else {
         ""
     };
-    format!(
+    let answer = format!(
         "HTTP/1.1 {} {}\r\n\
          content-type: application/problem+json\r\n\
          content-length: {}\r\n\
@@ -33,8 +33,8 @@ pub(super) fn response(cause: Cause, now: SystemTime) -> Vec<u8> {
         body.len(),
         cause.proxy_status(),
         httpdate::fmt_http_date(now),
-    )
-    .into_bytes()
+    );
+    (answer.into_bytes(), body.len() as u64)
 }
 
 #[cfg(test)]
@@ -44,10 +44,12 @@ mod tests {
     #[test]
     fn every_cause_gives_a_whole_response() {
         for &cause in Cause::ALL {
-            let text = String::from_utf8(response(cause, SystemTime::UNIX_EPOCH)).expect("text");
+            let (answer, bytes) = response(cause, SystemTime::UNIX_EPOCH);
+            let text = String::from_utf8(answer).expect("text");
             let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
             assert!(head.starts_with(&format!("HTTP/1.1 {} ", cause.status().as_str())));
             assert!(head.contains(&format!("content-length: {}\r\n", body.len())));
+            assert_eq!(body.len() as u64, bytes);
             let problem: serde_json::Value = serde_json::from_str(body).expect("JSON");
             assert_eq!(problem["title"], cause.title());
         }

@@ -178,7 +178,13 @@ impl<B: OutgoingBody> ReplyBody<B> {
     }
 
     fn poll_stream(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let ahead = &self.link.ahead_bytes;
         let polled = match &mut self.link.replies.borrow_mut().current {
+            // hyper would gather several pieces for a client that takes none.
+            Some(body) if ahead.get() > 0 && ahead.get() >= body.ahead_bytes_max() => {
+                self.link.awaits_flush.set(true);
+                return Poll::Pending;
+            }
             Some(body) => Pin::new(body).poll_frame(cx),
             None => Poll::Ready(None),
         };
@@ -193,6 +199,7 @@ impl<B: OutgoingBody> ReplyBody<B> {
                         None => return self.fail(Cause::Internal.into(), cx),
                     }
                 }
+                ahead.set(ahead.get() + frame.data_ref().map_or(0, Bytes::len));
                 if frame.is_trailers() {
                     self.source = Source::Done;
                 }

@@ -157,7 +157,13 @@ async fn send<H: Handler>(
     }
 
     let mut bytes_sent = 0;
-    while let Some(frame) = outflow.next_frame(body).await? {
+    loop {
+        // Content is taken only for a peer that lets some of it leave: whoever keeps its windows
+        // closed holds no piece. (The end of content of unknown length needs no window.)
+        if body.size_hint().exact().is_some_and(|left| left > 0) {
+            outflow.capacity(1).await?;
+        }
+        let Some(frame) = outflow.next_frame(body).await? else { break };
         // A body of very many very small pieces must neither fill `h2` with frames nor keep
         // the core from others.
         tokio::task::consume_budget().await;

@@ -29,7 +29,7 @@ const HANDED_MAX: usize = 128;
 /// How often a system-chosen port is tried again when another process took it in between.
 const PORT_TRIES_MAX: usize = 8;
 /// Quiet time before the kernel asks whether a peer is still there, and between questions.
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+const KEEPALIVE_IDLE: Duration = Duration::from_mins(1);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 
 /// Why an address cannot be listened on. The message names the address and what to do.

@@ -52,10 +52,11 @@ pub async fn serve_connection<H, Http1, Serving>(
     };
     let id = Connection::next_id();
     let connection = Arc::new(Connection { id, peer, local, protocol, tls, accepted: at });
+    // Boxed: a connection keeps room for the protocol that it speaks, and only once it does.
     match protocol {
-        Protocol::Http1 => http1(wire, connection, handler, drain).await,
+        Protocol::Http1 => Box::pin(http1(wire, connection, handler, drain)).await,
         Protocol::Http2 => {
-            http2::serve(wire, connection, handler, settings.http2, drain).await;
+            Box::pin(http2::serve(wire, connection, handler, settings.http2, drain)).await;
         }
     }
 }

@@ -82,8 +82,9 @@ fn now(plan: &Plan, told: &Explanation) -> Value {
     let (cache, action, status) = match (way, told.way_on) {
         (Way::Stored(outcome), _) => (outcome.name(), "answer from the cache", None),
         (Way::Unsatisfied, _) => ("error", "refuse", Some(StatusCode::GATEWAY_TIMEOUT.as_u16())),
-        (Way::Pass, _) => ("pass", "ask the origin for this request alone", None),
-        (Way::Fetch, WayOn::Alone(_)) => ("pass", "ask the origin for this request alone", None),
+        (Way::Pass, _) | (Way::Fetch, WayOn::Alone(_)) => {
+            ("pass", "ask the origin for this request alone", None)
+        }
         (Way::Fetch, WayOn::Join) => ("collapsed", "wait for a fetch under way", None),
         (Way::Fetch, WayOn::Fetch) if usable && validated => {
             ("revalidated", "ask the origin whether it still holds", None)

@@ -19,12 +19,13 @@ pub fn owner(tier: &Tier, key: u64, bound_percent: u32, loads: &impl Loads) -> u
     if bound_percent == 0 {
         return first;
     }
-    let members = || tier.members().iter().map(|place| usize::from(*place));
-    let (mut in_flight, mut weights) = (1_u64, 0_u64);
-    for index in members() {
-        in_flight += loads.in_flight(index) as u64;
-        weights += u64::from(loads.weight(index));
-    }
+    let in_flight = loads.total() as u64 + 1;
+    let weight = |place: &u16| u64::from(loads.weight(usize::from(*place)));
+    let weights = if tier.is_even() {
+        tier.members().first().map_or(0, weight) * tier.members().len() as u64
+    } else {
+        tier.members().iter().map(weight).sum()
+    };
     let has_room = |index: usize| {
         let fair = in_flight * u64::from(loads.weight(index)) * u64::from(bound_percent);
         let most = fair.div_ceil(100 * weights.max(1)).max(1);
@@ -46,7 +47,16 @@ fn least(tier: &Tier, key: u64, loads: &impl Loads, may: impl Fn(usize) -> bool)
             continue;
         }
         let drawn = mixed(key, index as u64);
-        let draw = if even { drawn } else { weighted(drawn, loads.weight(index)) };
+        let draw = if even {
+            drawn
+        } else {
+            let weight = loads.weight(index).max(1);
+            // -log2(1-d) is above d, so most members are out before their logarithm is known.
+            if best.is_some_and(|(least, _)| drawn >> 16 >= (least + 1) * u64::from(weight)) {
+                continue;
+            }
+            weighted(drawn, weight)
+        };
         if best.is_none_or(|(least, _)| draw < least) {
             best = Some((draw, index));
         }
@@ -66,7 +76,7 @@ fn mixed(key: u64, member: u64) -> u64 {
 /// each in proportion to its weight. Here with the logarithm to base 2 in fixed point.
 fn weighted(drawn: u64, weight: u32) -> u64 {
     // Small draws are to win, so the draw itself is taken from 1.
-    minus_log2(!drawn) / u64::from(weight.max(1))
+    minus_log2(!drawn) / u64::from(weight)
 }
 
 /// -log2(x / 2⁶⁴) with 48 bits behind the point: whole steps by leading zeros, parts from a table.
@@ -75,10 +85,10 @@ fn minus_log2(x: u64) -> u64 {
     let zeros = x.leading_zeros();
     // 1 ≤ mantissa < 2: the first bit is the 1, the next eight choose the row.
     let mantissa = x << zeros;
-    let row = (mantissa >> 55 & 0xFF) as usize;
+    let row = ((mantissa >> 55) & 0xFF) as usize;
     let (low, high) = (LOG2[row], LOG2[row + 1]);
-    let between = mantissa << 9 >> 32;
-    let log2 = low + ((high - low) * between >> 32);
+    let between = (mantissa << 9) >> 32;
+    let log2 = low + (((high - low) * between) >> 32);
     // x = 2^(63 - zeros) · mantissa, hence -log2(x/2⁶⁴) = 1 + zeros - log2(mantissa).
     (u64::from(1 + zeros) << 48) - (log2 << (48 - FRACTION_BITS))
 }
@@ -96,9 +106,9 @@ const LOG2: [u64; 257] = {
         let mut bit = 0;
         // One bit of the logarithm per squaring.
         while bit < FRACTION_BITS {
-            let square = mantissa * mantissa >> 63;
+            let square = (mantissa * mantissa) >> 63;
             let is_two = square >> 64 != 0;
-            table[row] = table[row] << 1 | is_two as u64;
+            table[row] = (table[row] << 1) | is_two as u64;
             mantissa = if is_two { square >> 1 } else { square };
             bit += 1;
         }

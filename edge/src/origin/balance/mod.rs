@@ -82,6 +82,8 @@ impl Default for BalanceConfig {
 pub trait Loads {
     /// Requests in hand or waiting for a place.
     fn in_flight(&self, index: usize) -> usize;
+    /// Requests in hand or waiting for a place, over all members.
+    fn total(&self) -> usize;
     /// Expected time to a response head, in microseconds; 0: nothing is known yet.
     fn latency_us(&self, index: usize) -> u64;
     /// Share of the load that it should have, relative to the others.

@@ -67,6 +67,7 @@ impl Tier {
     }
 
     /// The tier as it is for a request that has tried some of its members.
+    #[must_use]
     pub fn without(&self, tried: &[usize]) -> Self {
         let left = |places: &[u16]| -> Places {
             places.iter().copied().filter(|place| !tried.contains(&usize::from(*place))).collect()
@@ -147,7 +148,7 @@ impl Roster {
 fn carries(well: &[(u16, u32)], all: &[(u16, u32)]) -> u64 {
     let sum = |members: &[(u16, u32)]| -> u64 { members.iter().map(|m| u64::from(m.1)).sum() };
     let whole = sum(all);
-    if whole == 0 { 0 } else { (WHOLE * sum(well) * SPARE_PERCENT / 100 / whole).min(WHOLE) }
+    (WHOLE * sum(well) * SPARE_PERCENT / 100).checked_div(whole).unwrap_or(0).min(WHOLE)
 }
 
 /// From what each can carry to the upper ends of their shares: each takes what the ones before
@@ -155,15 +156,11 @@ fn carries(well: &[(u16, u32)], all: &[(u16, u32)]) -> u64 {
 fn shares(tiers: Vec<(Tier, u64)>) -> Vec<(Tier, u64)> {
     let able: u64 = tiers.iter().map(|(_, carries)| *carries).sum();
     let mut before = 0;
-    let mut upto = 0;
     let mut shared = Vec::with_capacity(tiers.len());
     for (tier, carries) in tiers {
         before += carries;
-        if able >= WHOLE {
-            upto = before.min(WHOLE);
-        } else if able > 0 {
-            upto = before * WHOLE / able;
-        }
+        let in_proportion = (before * WHOLE).checked_div(able).unwrap_or(0);
+        let upto = if able >= WHOLE { before.min(WHOLE) } else { in_proportion };
         shared.push((tier, upto));
     }
     shared

@@ -29,6 +29,9 @@ impl Loads for Fake {
     fn in_flight(&self, index: usize) -> usize {
         self.in_flight[index].get()
     }
+    fn total(&self) -> usize {
+        self.in_flight.iter().map(Cell::get).sum()
+    }
     fn latency_us(&self, index: usize) -> u64 {
         self.latency_us[index]
     }
@@ -192,7 +195,7 @@ fn member(tier: u8, is_well: bool) -> Member {
 fn shares(roster: &Roster) -> Vec<(Vec<u16>, usize)> {
     let mut found: Vec<(Vec<u16>, usize)> = Vec::new();
     for percent in 0..100_u64 {
-        let Some(tier) = roster.tiers(percent * 656 << 48).next() else { continue };
+        let Some(tier) = roster.tiers((percent * 656) << 48).next() else { continue };
         match found.iter_mut().find(|(members, _)| members == tier.members()) {
             Some((_, count)) => *count += 1,
             None => found.push((tier.members().to_vec(), 1)),

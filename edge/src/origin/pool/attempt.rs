@@ -6,12 +6,15 @@
 //! it is an ending too.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::StatusCode;
+use tokio::task::AbortHandle;
 
 use super::Pool;
 use super::places::Place;
+use super::takers::Lent;
 use crate::origin::observe::OriginOutcome;
 
 /// An attempt under way.
@@ -27,6 +30,7 @@ pub struct Attempt {
 impl Attempt {
     /// Begins at the origin that was picked; `trial`: it is the one that decides over an ejection.
     pub fn begin(pool: Arc<Pool>, index: usize, trial: bool) -> Self {
+        pool.under_way.fetch_add(1, Ordering::Relaxed);
         Self { pool, index, trial, ended: false, place: None }
     }
 
@@ -43,6 +47,12 @@ impl Attempt {
     /// Holds the place until the attempt ends.
     pub fn hold(&mut self, place: Place) {
         self.place = Some(place);
+    }
+
+    /// Lends the place to whoever takes the response that `connection` brings.
+    pub fn lend(&mut self, connection: AbortHandle) -> Lent {
+        let takers = &self.pool.origin(self.index).takers;
+        takers.lend(self.place.take(), connection, self.pool.now())
     }
 
     /// Whether it has one.
@@ -116,6 +126,7 @@ impl Attempt {
 
 impl Drop for Attempt {
     fn drop(&mut self) {
+        self.pool.under_way.fetch_sub(1, Ordering::Relaxed);
         if !self.ended {
             self.conclude(OriginOutcome::Abandoned);
         }

@@ -21,6 +21,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::Attempt;
 use super::head::clean_trailers;
 use super::http1::{Connection, content_error};
+use super::takers::Lent;
 use super::upload::Progress;
 use crate::error::{Cause, Error};
 use crate::origin::config::wait;
@@ -49,6 +50,8 @@ pub struct Lease {
     pub connection: Connection,
     /// To be told how it ended.
     pub attempt: Attempt,
+    /// The place that it takes at the origin.
+    pub lent: Lent,
     /// Where the connection goes afterwards.
     pub home: Connections,
     /// Of the request's content, which may still be under way.
@@ -73,7 +76,7 @@ impl OriginBody {
     /// Everything has arrived: the connection serves the next request, if it can.
     fn whole(&mut self) {
         let Some(lease) = self.lease.take() else { return };
-        let Lease { connection, attempt, home, upload, outcome } = lease;
+        let Lease { connection, attempt, home, upload, outcome, .. } = lease;
         home.give_back(attempt.pool(), attempt.index(), connection, upload.done());
         attempt.end(outcome);
     }
@@ -84,6 +87,14 @@ impl OriginBody {
             lease.attempt.end(OriginOutcome::of_failure(error.cause));
         }
         error
+    }
+
+    /// The place went to a request that waited; what the connection says is not the origin's doing.
+    fn revoked(&mut self) -> Option<Error> {
+        self.lease.as_ref()?.lent.is_revoked().then(|| {
+            let slow = Error::with(Cause::ClientSlow, "others waited for the origin meanwhile");
+            self.broken(slow)
+        })
     }
 
     fn accept(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, Error> {
@@ -113,10 +124,13 @@ impl Body for OriginBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let this = self.get_mut();
-        if this.lease.is_none() {
-            return Poll::Ready(None);
+        let Some(lease) = &this.lease else { return Poll::Ready(None) };
+        lease.lent.asks();
+        let polled = Pin::new(&mut this.incoming).poll_frame(cx);
+        if let Some(revoked) = this.revoked() {
+            return Poll::Ready(Some(Err(revoked)));
         }
-        let ended = match Pin::new(&mut this.incoming).poll_frame(cx) {
+        let ended = match polled {
             Poll::Pending => match this.wait.poll_over(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(late) => Err(late),
@@ -128,6 +142,8 @@ impl Body for OriginBody {
                         // Not every reader asks again after the last byte of a known length.
                         if this.incoming.is_end_stream() {
                             this.whole();
+                        } else if let Some(Lease { attempt, lent, .. }) = &this.lease {
+                            lent.got(attempt.pool().now());
                         }
                         return Poll::Ready(Some(Ok(frame)));
                     }

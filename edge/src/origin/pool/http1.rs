@@ -19,7 +19,8 @@ use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
-use tokio::task::JoinHandle;
+use selvedge_cache::budget::Budget;
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::{Instant, sleep};
 
 use super::connect::Transport;
@@ -40,7 +41,7 @@ pub struct Connection {
     born: Instant,
     exchanges: u32,
     /// Last, so that the sender is gone before its task is.
-    _task: Task,
+    task: Task,
 }
 
 /// The task that reads and writes; ends with its owner.
@@ -64,8 +65,9 @@ impl Connection {
         transport: Transport,
         limits: &OriginLimits,
         open: Arc<AtomicUsize>,
+        budget: Option<Budget>,
     ) -> Result<Self, Error> {
-        let (io, counts) = Meter::new(transport);
+        let (io, counts) = Meter::new(transport, budget);
         let read_bytes_max = limits.read_bytes_max.max(limits.head_bytes_max).max(READ_BYTES_MIN);
         let (sender, connection) = Builder::new()
             .max_headers(limits.fields_max)
@@ -83,7 +85,12 @@ impl Connection {
                 tracing::debug!(%error, "an idle origin connection broke");
             }
         });
-        Ok(Self { sender, counts, born: Instant::now(), exchanges: 0, _task: Task(task) })
+        Ok(Self { sender, counts, born: Instant::now(), exchanges: 0, task: Task(task) })
+    }
+
+    /// Ends the connection from anywhere.
+    pub fn abort_handle(&self) -> AbortHandle {
+        self.task.0.abort_handle()
     }
 
     /// It is open, nothing unexpected was read from it, and the last exchange is wholly over.

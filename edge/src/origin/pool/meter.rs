@@ -7,6 +7,10 @@
 //! still lies unread. hyper would give up the answer for the error. So a failed write is kept back:
 //! writing just does not go on, and reading, which meets the answer first and the end after it,
 //! decides how the exchange ends.
+//!
+//! It also bounds what one read brings: the parser's buffer grows with that, and behind a response
+//! that nobody takes it is memory that no permit covers. Reads are large only on a connection that
+//! has brought much, and never while memory for slow clients is short.
 
 use std::cell::Cell;
 use std::io;
@@ -14,6 +18,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use selvedge_cache::budget::Budget;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// The two counts of one connection, in bytes, since it was made.
@@ -31,13 +36,28 @@ pub struct Meter<T> {
     io: T,
     counts: Rc<Counts>,
     write_failed: bool,
+    budget: Option<Budget>,
 }
 
+/// A read is never held to less, in bytes: the parser's smallest buffer.
+const READ_BYTES_MIN: usize = 8 * 1024;
+/// What a read brings at most until a connection has brought [`PROVEN_BYTES`], in bytes.
+const READ_BYTES_AT_FIRST: usize = 16 * 1024;
+/// After so many bytes, a connection reads as much at once as its parser has room for.
+const PROVEN_BYTES: u64 = 4 << 20;
+
 impl<T> Meter<T> {
-    /// Counts from zero.
-    pub fn new(io: T) -> (Self, Rc<Counts>) {
+    /// Counts from zero. Reads as much at a time as a client may be handed within `budget`.
+    pub fn new(io: T, budget: Option<Budget>) -> (Self, Rc<Counts>) {
         let counts = Rc::new(Counts::default());
-        (Self { io, counts: counts.clone(), write_failed: false }, counts)
+        (Self { io, counts: counts.clone(), write_failed: false, budget }, counts)
+    }
+
+    fn read_bytes_max(&self) -> usize {
+        let short = self.budget.as_ref().map_or(usize::MAX, Budget::piece_bytes);
+        let at_first = self.counts.read.get() < PROVEN_BYTES;
+        let most = if at_first { short.min(READ_BYTES_AT_FIRST) } else { short };
+        most.max(READ_BYTES_MIN)
     }
 
     /// Counts what was written, and keeps a failure back. No waker is needed: the reader's own
@@ -65,7 +85,16 @@ impl<T: AsyncRead + Unpin> AsyncRead for Meter<T> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        let polled = Pin::new(&mut self.io).poll_read(cx, buf);
+        let most = self.read_bytes_max();
+        let polled = if buf.remaining() <= most {
+            Pin::new(&mut self.io).poll_read(cx, buf)
+        } else {
+            let mut part = ReadBuf::new(buf.initialize_unfilled_to(most));
+            let polled = Pin::new(&mut self.io).poll_read(cx, &mut part);
+            let bytes = part.filled().len();
+            buf.advance(bytes);
+            polled
+        };
         let bytes = (buf.filled().len() - before) as u64;
         self.counts.read.set(self.counts.read.get() + bytes);
         polled

@@ -11,15 +11,17 @@
 //! Knows nothing of sites, caches or clients.
 
 use std::hash::{BuildHasher, RandomState};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use http::HeaderValue;
 use parking_lot::Mutex;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use selvedge_cache::Millis;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::adaptive::Adaptive;
 use super::address::{OriginAddress, OriginHost};
@@ -43,12 +45,14 @@ pub mod meter;
 pub mod pick;
 pub mod places;
 pub mod reuse;
+pub mod takers;
 pub mod tls;
 pub mod upload;
 
 pub use attempt::Attempt;
 use pick::Picker;
 use places::{Place, Places, Urgency};
+use takers::{STALLED_MS, Takers};
 
 /// Most requests that a pool can give to one origin at once.
 const IN_FLIGHT_CEILING: usize = 1 << 20;
@@ -73,6 +77,8 @@ pub struct Pool {
     config: PoolConfig,
     origins: Vec<Origin>,
     picker: Picker,
+    /// Attempts between their choice and their end, over all origins.
+    under_way: AtomicUsize,
     budget: Arc<Budget>,
     latencies: Latencies,
     observer: Arc<dyn OriginObserver>,
@@ -100,7 +106,11 @@ pub struct Origin {
     places: Arc<Places>,
     /// How many places there should be, where that is found out.
     adaptive: Option<Mutex<Adaptive>>,
+    pub(super) takers: Arc<Takers>,
 }
+
+/// Between two looks for a place that may be taken back, at least.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 impl Pool {
     /// A pool that asks the system for addresses.
@@ -131,6 +141,7 @@ impl Pool {
             config,
             origins,
             picker: Picker::new(),
+            under_way: AtomicUsize::new(0),
             budget: Arc::default(),
             latencies: Latencies::default(),
             observer,
@@ -270,18 +281,29 @@ impl Origin {
                 adaptive.as_ref().map_or(places_max, |(found, bounds)| found.limit(bounds)),
             ),
             adaptive: adaptive.map(|(found, _)| Mutex::new(found)),
+            takers: Arc::default(),
             config,
         })
     }
 
-    /// A place among the requests that the origin is given at once; waits for one if it must.
-    pub(super) async fn place(
-        &self,
-        config: &PoolConfig,
-        urgency: Urgency,
-    ) -> Result<Place, Error> {
+    /// A place among the requests that the origin is given at once; waits for one if it must, and
+    /// meanwhile takes one back for the line from a response that nobody takes.
+    pub(super) async fn place(&self, pool: &Pool, urgency: Urgency) -> Result<Place, Error> {
+        let config = &pool.config;
         let patience = wait(config.deadlines.queue_ms);
-        self.places.take(urgency, config.limits.queue_max, patience).await
+        let mut place = pin!(self.places.take(urgency, config.limits.queue_max, patience));
+        let mut look_again = Duration::ZERO;
+        loop {
+            if let Ok(place) = timeout(look_again, &mut place).await {
+                return place;
+            }
+            let now = pool.now();
+            look_again = match self.takers.take_back(now) {
+                Ok(_passed_on) => LOOK_AGAIN,
+                Err(None) => Duration::from_millis(STALLED_MS),
+                Err(Some(due)) => Duration::from_millis(due.since_ms(now)).max(LOOK_AGAIN),
+            };
+        }
     }
 
     /// An answer came, or none did: there may be another number of places from now on.

@@ -65,6 +65,10 @@ impl Loads for Now<'_> {
         self.0.origins[index].load()
     }
 
+    fn total(&self) -> usize {
+        self.0.under_way.load(Ordering::Relaxed)
+    }
+
     fn latency_us(&self, index: usize) -> u64 {
         self.0.origins[index].latency.expected_us(self.1)
     }

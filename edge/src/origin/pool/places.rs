@@ -204,7 +204,7 @@ mod tests {
         std::future::poll_fn(|cx| std::task::Poll::Ready(future.as_mut().poll(cx).is_ready())).await
     }
 
-    const LONG: Duration = Duration::from_secs(60);
+    const LONG: Duration = Duration::from_mins(1);
 
     #[tokio::test(start_paused = true)]
     async fn a_fetch_is_served_before_one_that_goes_alone_but_not_for_ever() {

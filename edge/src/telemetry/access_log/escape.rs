@@ -31,7 +31,7 @@ pub fn string(out: &mut Vec<u8>, value: &[u8], bytes_max: usize) {
 
 /// Printable ASCII that stands for itself: nearly every byte of nearly every value.
 const fn is_plain(byte: u8) -> bool {
-    (byte >= b' ') & (byte <= b'~') & (byte != b'"') & (byte != b'\\')
+    matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')
 }
 
 /// Appends a JSON string, or `null`.

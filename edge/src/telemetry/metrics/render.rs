@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use selvedge_cache::Millis;
 use selvedge_cache::budget::Class;
+use selvedge_cache::repair::Outcome;
 use selvedge_cache::store::{ErrorKind, Health, Tier};
 
 use super::exposition::Page;
@@ -65,7 +66,16 @@ fn held_by_others(page: &mut Page, gauges: &dyn Gauges) {
     };
     page.gauges(table::STORE_HEALTHY, disk.map(|up| ([Tier::Disk.name()], up)));
     page.gauges(table::FILLS_IN_FLIGHT, [([], gauges.fills_in_flight() as f64)]);
-    page.gauges(table::PURGE_POSITION, [([], gauges.purge_position() as f64)]);
+    let ledger = gauges.ledger();
+    for (row, value) in [
+        (table::PURGE_POSITION, ledger.position.0 as f64),
+        (table::PURGE_FLOOR, ledger.floor.0 as f64),
+        (table::LEDGER_HEALTHY, f64::from(u8::from(ledger.is_healthy))),
+        (table::LEDGER_BYTES, ledger.bytes as f64),
+        (table::LEDGER_SCOPES, ledger.scopes as f64),
+    ] {
+        page.gauges(row, [([], value)]);
+    }
     let budget = gauges.budget();
     let parts = |read: fn(&_, Class) -> usize| {
         Class::ALL.map(|class| ([class.name()], read(budget, class) as f64))
@@ -94,7 +104,8 @@ fn publish_counters(metrics: &Metrics) {
             set(table::RESPONSE_BYTES, &values, site.bytes(outcome));
         }
     }
-    let moved_by_others: [(Metric, &AtomicU64); 8] = [
+    let moved_by_others: [(Metric, &AtomicU64); 9] = [
+        (table::PLACES_TAKEN_BACK, &COUNTERS.places_taken_back),
         (table::CONNECTIONS_ACCEPTED, &COUNTERS.connections_accepted),
         (table::CONNECTIONS_REFUSED, &COUNTERS.connections_refused),
         (table::ACCEPT_ERRORS, &COUNTERS.accept_errors),
@@ -127,6 +138,12 @@ fn publish_counters(metrics: &Metrics) {
     set(table::INVALIDATIONS, &["url"], urls);
     set(table::INVALIDATIONS, &["group"], groups);
     set(table::TAGS_OVERFLOWED, &[], gauges.tags_overflowed());
+    let repairs = gauges.repairs();
+    for (outcome, count) in Outcome::ALL.into_iter().zip(repairs.counts()) {
+        set(table::REPAIRS, &[outcome.name()], count);
+    }
+    set(table::REPAIR_BYTES, &[], repairs.bytes());
+    set(table::LEDGER_FAILURES, &[], gauges.ledger().failures);
     for class in Class::ALL {
         set(table::MEMORY_REFUSALS, &[class.name()], gauges.budget().refusals(class));
     }

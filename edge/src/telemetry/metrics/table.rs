@@ -97,6 +97,10 @@ metrics_table! {
         "Origin responses that are being stored now.";
     REFRESHES: Counter, "selvedge_refreshes_total", "refreshes", ["site", "outcome"],
         "Refreshes of stale responses while a reader is answered: `started`, or `deferred` because `site.stale.refreshes_per_second` were started already.";
+    REPAIRS: Counter, "selvedge_repairs_total", "repairs", ["outcome"],
+        "Range requests for bytes of a stored body that were lost while somebody read it, by how they ended.";
+    REPAIR_BYTES: Counter, "selvedge_repair_bytes_total", "bytes", [],
+        "Body bytes that repairs brought back.";
     PURGES: Counter, "selvedge_purges_total", "purges", ["selector", "mode"],
         "Purges accepted by this process.";
     PURGES_REFUSED: Counter, "selvedge_purges_refused_total", "requests", ["status"],
@@ -107,6 +111,18 @@ metrics_table! {
         "Responses with more tags (128) or longer ones (1024 bytes) than are kept: any purge by tag selects them.";
     PURGE_POSITION: Gauge, "selvedge_purge_position", "position", [],
         "Position of the last purge that is in force on this node.";
+    PURGE_FLOOR: Gauge, "selvedge_purge_floor", "position", [],
+        "Purges up to this position are forgotten: nothing that is stored is older.";
+    LEDGER_HEALTHY: Gauge, "selvedge_purge_ledger_healthy", "0 or 1", [],
+        "0 while the ledger takes no purges, because its file cannot be written.";
+    LEDGER_BYTES: Gauge, "selvedge_purge_ledger_bytes", "bytes", [],
+        "Length of the ledger's file.";
+    LEDGER_SCOPES: Gauge, "selvedge_purge_scopes", "scopes", [],
+        "Scopes that purges in force select; each takes about 64 bytes of memory.";
+    LEDGER_FAILURES: Counter, "selvedge_purge_commit_failures_total", "commits", [],
+        "Commits of purges that did not reach stable storage.";
+    SWEPT: Counter, "selvedge_swept_total", "responses", ["reason"],
+        "Stored responses taken out beside the traffic: `purged`, or `lost` because their bytes were gone.";
     PURGE_APPLY: Histogram, "selvedge_purge_apply_seconds", "seconds", [],
         "From accepting a purge to its being durable and in force on this node.";
     MEMORY_BYTES: Gauge, "selvedge_memory_bytes", "bytes", ["part"],
@@ -115,6 +131,8 @@ metrics_table! {
         "Share of each part of the memory budget.";
     MEMORY_REFUSALS: Counter, "selvedge_memory_refusals_total", "refusals", ["part"],
         "Times a full part of the memory budget refused to keep more.";
+    PLACES_TAKEN_BACK: Counter, "selvedge_origin_places_taken_back_total", "responses", [],
+        "Responses broken off because their clients took nothing while other requests waited for the origin.";
     CONNECTIONS_ACCEPTED: Counter, "selvedge_connections_accepted_total", "connections", [],
         "Client connections accepted.";
     CONNECTIONS_OPEN: Gauge, "selvedge_connections_open", "connections", [],

@@ -3,7 +3,7 @@ use crate::journal::CacheOutcome;
 use selvedge_cache::invalidate::Mode;
 use selvedge_cache::store::ErrorKind;
 
-struct Node(Budget);
+struct Node(Budget, Arc<Repairs>);
 
 impl Gauges for Node {
     fn tier(&self, tier: Tier) -> Option<TierStats> {
@@ -15,6 +15,9 @@ impl Gauges for Node {
     }
     fn fills_in_flight(&self) -> u64 {
         3
+    }
+    fn repairs(&self) -> &Repairs {
+        &self.1
     }
     fn budget(&self) -> &Budget {
         &self.0
@@ -28,8 +31,18 @@ impl Gauges for Node {
     fn tags_overflowed(&self) -> u64 {
         4
     }
-    fn purge_position(&self) -> u64 {
-        42
+    fn ledger(&self) -> LedgerStatus {
+        LedgerStatus {
+            ledger: selvedge_cache::invalidate::LedgerId(1),
+            position: selvedge_cache::invalidate::Position(42),
+            floor: selvedge_cache::invalidate::Position(17),
+            bytes: 64,
+            commits: 1,
+            failures: 1,
+            scopes: 1,
+            is_healthy: false,
+            is_durable: true,
+        }
     }
     fn origins(&self, each: &mut dyn FnMut(&str, &str, bool)) {
         each("shop", "http://10.0.0.1:8000", true);
@@ -39,7 +52,8 @@ impl Gauges for Node {
 
 fn with_everything() -> Arc<Metrics> {
     let metrics = Metrics::new(2);
-    metrics.attach(Arc::new(Node(Budget::new(1 << 20))));
+    let budget = Budget::new(1 << 20);
+    metrics.attach(Arc::new(Node(budget.clone(), Repairs::new(budget))));
     let brief = Duration::from_millis(1);
     metrics.site("shop").record(CacheOutcome::Hit, 10, Some(brief), brief);
     metrics.origin("shop", "http://10.0.0.1:8000").record(crate::origin::OriginOutcome::Ok);

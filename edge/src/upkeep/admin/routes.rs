@@ -125,7 +125,11 @@ pub(super) fn router(sources: Arc<AdminSources>) -> Router {
 
 async fn readiness(State(sources): Sources) -> Response {
     match sources.status.readiness() {
-        Readiness::Ready => text(StatusCode::OK, "ready\n"),
+        Readiness::Ready if sources.purges.ledger().status().is_healthy => {
+            text(StatusCode::OK, "ready\n")
+        }
+        // What is stored can be served all the same.
+        Readiness::Ready => text(StatusCode::OK, "ready, but the ledger takes no purges now\n"),
         Readiness::Starting => text(StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
         Readiness::Draining => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
     }
@@ -246,6 +250,7 @@ fn status_document(sources: &AdminSources) -> Value {
         "failed_commits": ledger.failures,
         "scopes": ledger.scopes,
         "takes_purges": ledger.is_healthy,
+        "durable": ledger.is_durable,
     });
     match document.as_object_mut() {
         Some(fields) => {

@@ -12,7 +12,9 @@ use selvedge_cache::range::Trust;
 use crate::accept::listener::ListenAddress;
 use crate::accept::{ClientDeadlines, HeadLimits};
 use crate::decide::{Affinity, KeyRules};
-use crate::origin::{BalanceConfig, CheckConfig, OriginConfig, PassiveConfig};
+use crate::origin::{
+    BalanceConfig, CheckConfig, OriginConfig, OriginDeadlines, OriginLimits, PassiveConfig,
+};
 use selvedge_cache::policy::CookieRule;
 use selvedge_cache::policy::rules::Rule;
 
@@ -224,35 +226,13 @@ pub struct StaleOptions {
     pub beside_s_maxage: bool,
 }
 
-/// Waits and bounds towards the origins of a site; waits in milliseconds.
+/// Waits and bounds towards the origins of a site.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OriginOptions {
-    /// For a place.
-    pub queue_ms: u64,
-    /// For addresses.
-    pub resolve_ms: u64,
-    /// For a connection.
-    pub connect_ms: u64,
-    /// For the TLS handshake.
-    pub tls_ms: u64,
-    /// For the response head.
-    pub response_ms: u64,
-    /// For the next piece of the body.
-    pub body_ms: u64,
-    /// For the last byte of the response.
-    pub whole_ms: u64,
-    /// For a response head, over all attempts.
-    pub total_ms: u64,
-    /// Of an unused connection.
-    pub idle_ms: u64,
-    /// Of a connection altogether.
-    pub lifetime_ms: u64,
-    /// Connections in use at once to one origin.
-    pub connections_max: usize,
-    /// Requests that wait for one origin.
-    pub queue_max: usize,
-    /// Unused connections to one origin, per worker.
-    pub idle_max: usize,
+    /// Waits.
+    pub deadlines: OriginDeadlines,
+    /// Numbers.
+    pub limits: OriginLimits,
     /// Attempts in all.
     pub attempts_max: u32,
     /// Roots for `https://` origins; the system's without one.

@@ -30,6 +30,9 @@ use crate::journal::{COUNTERS, Counters};
 /// Room for one read while a head is awaited, in bytes. Longer than almost every head: a read that
 /// fills the room costs another to find the socket empty.
 const HEAD_READ_BYTES: usize = 8 * 1024;
+/// With less than this part of it left, a read gets new room; otherwise a client that sends its head
+/// byte by byte would have the buffer grow for each.
+const READ_PART_MIN: usize = 8;
 /// Room for one read of content, in bytes.
 const BODY_READ_BYTES: usize = 32 * 1024;
 /// How much of what follows the present request is read while looking ahead, in bytes.
@@ -205,7 +208,9 @@ where
         {
             self.buffer = spare;
         }
-        self.buffer.reserve(room);
+        if self.buffer.capacity() - self.buffer.len() < room / READ_PART_MIN {
+            self.buffer.reserve(room);
+        }
         let read = ready!(std::pin::pin!(self.io.read_buf(&mut self.buffer)).poll(cx));
         match &read {
             Ok(0) => self.eof = true,

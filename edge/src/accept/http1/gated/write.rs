@@ -110,6 +110,10 @@ where
 
     /// hyper's buffer is empty, and so is ours.
     pub(super) fn flushed(&mut self, cx: &mut Context<'_>) {
+        self.link.ahead_bytes.set(0);
+        if self.link.awaits_flush.take() {
+            cx.waker().wake_by_ref();
+        }
         self.link.flushed();
         if self.link.cut.get() == Cut::Wanted {
             self.link.cut.set(Cut::Flushed);

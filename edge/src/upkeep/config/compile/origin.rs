@@ -4,7 +4,7 @@ use super::node::count;
 use super::tls::usable;
 use crate::origin::balance::Policy;
 use crate::origin::health::check::{CheckKind, HttpCheck};
-use crate::origin::{BalanceConfig, CheckConfig, PassiveConfig};
+use crate::origin::{BalanceConfig, CheckConfig, OriginDeadlines, OriginLimits, PassiveConfig};
 use crate::upkeep::config::card::Card;
 use crate::upkeep::config::model::OriginOptions;
 use crate::upkeep::config::options as o;
@@ -20,7 +20,7 @@ pub(super) fn origin(reader: &mut Reader<'_>, surroundings: &dyn Surroundings) -
     if let Some(file) = &ca {
         usable(reader, &o::ORIGIN_CA, file, surroundings, pem::certificates);
     }
-    let options = OriginOptions {
+    let deadlines = OriginDeadlines {
         queue_ms: reader.wait_ms(&o::ORIGIN_QUEUE),
         resolve_ms: reader.wait_ms(&o::ORIGIN_RESOLVE),
         connect_ms: reader.wait_ms(&o::ORIGIN_CONNECT),
@@ -30,10 +30,27 @@ pub(super) fn origin(reader: &mut Reader<'_>, surroundings: &dyn Surroundings) -
         whole_ms: reader.wait_ms(&o::ORIGIN_WHOLE),
         total_ms: reader.wait_ms(&o::ORIGIN_TOTAL),
         idle_ms: reader.wait_ms(&o::ORIGIN_IDLE),
+    };
+    let limits = OriginLimits {
         lifetime_ms: reader.wait_ms(&o::ORIGIN_LIFETIME),
-        connections_max: count(reader, &o::ORIGIN_CONNECTIONS_MAX),
+        in_flight_max: count(reader, &o::ORIGIN_CONNECTIONS_MAX),
         queue_max: count(reader, &o::ORIGIN_QUEUE_MAX),
         idle_max: count(reader, &o::ORIGIN_IDLE_MAX),
+        ..OriginLimits::default()
+    };
+    // What can never happen is a misunderstanding.
+    if deadlines.response_ms > deadlines.total_ms && reader.has(&o::ORIGIN_RESPONSE) {
+        let place = reader.place_of(&o::ORIGIN_RESPONSE);
+        let help = "write a `total` of at least `response`";
+        reader.wrong(
+            &o::ORIGIN_RESPONSE,
+            place,
+            Wrong::new("after so long a wait no further attempt may begin (`total`)", help),
+        );
+    }
+    OriginOptions {
+        deadlines,
+        limits,
         attempts_max: count(reader, &o::ORIGIN_ATTEMPTS_MAX) as u32,
         ca: ca.map(|(path, _)| path),
         retry_share_percent: count(reader, &o::ORIGIN_RETRY_SHARE) as u32,
@@ -46,18 +63,7 @@ pub(super) fn origin(reader: &mut Reader<'_>, surroundings: &dyn Surroundings) -
         sticky: reader.one(&o::ORIGIN_STICKY, |s| cookie_name(text(s, "origin")?), Clone::clone),
         health: health(reader),
         check: check(reader),
-    };
-    // What can never happen is a misunderstanding.
-    if options.response_ms > options.total_ms && reader.has(&o::ORIGIN_RESPONSE) {
-        let place = reader.place_of(&o::ORIGIN_RESPONSE);
-        let help = "write a `total` of at least `response`";
-        reader.wrong(
-            &o::ORIGIN_RESPONSE,
-            place,
-            Wrong::new("after so long a wait no further attempt may begin (`total`)", help),
-        );
     }
-    options
 }
 
 fn balance(reader: &mut Reader<'_>) -> BalanceConfig {

@@ -108,7 +108,7 @@ ca = "other.pem"
     assert!(parameters[0].matches("utm_source") && !parameters[1].matches("reference"));
     assert_eq!((site.ttl.default_s, site.ttl.min_s, site.ttl.max_s), (300, Some(1), Some(86_400)));
     assert_eq!((site.stale.while_revalidate_s, site.stale.if_error_s), (10, 3600));
-    assert_eq!((site.origin.connect_ms, site.origin.connections_max), (250, 7));
+    assert_eq!((site.origin.deadlines.connect_ms, site.origin.limits.in_flight_max), (250, 7));
     assert_eq!(site.origin.ca, Some("other.pem".into()));
 }
 

@@ -2,6 +2,8 @@
 //!
 //! The parser says which rule a text breaks; here that becomes what a person should write instead.
 
+use std::fmt::Write as _;
+
 use super::host_name;
 use crate::origin::{Flaw, OriginAddress, OriginConfig};
 use crate::upkeep::config::nearest::nearest;
@@ -49,13 +51,13 @@ pub fn parse_origin(spoken: &Spoken) -> Result<OriginConfig, Wrong> {
 pub fn show_origin(origin: &OriginConfig) -> String {
     let mut shown = origin.address.to_string();
     if origin.weight != 1 {
-        shown.push_str(&format!(" weight {}", origin.weight));
+        let _ = write!(shown, " weight {}", origin.weight);
     }
     if origin.tier != 0 {
-        shown.push_str(&format!(" tier {}", origin.tier));
+        let _ = write!(shown, " tier {}", origin.tier);
     }
     if let Some(name) = &origin.tls_name {
-        shown.push_str(&format!(" as {name}"));
+        let _ = write!(shown, " as {name}");
     }
     shown
 }
