@@ -140,6 +140,7 @@ mod tests {
                 mode: Mode::Hard,
                 selector: Selector { what: What::Tag(tag.to_string()), site: None },
                 who: "test".to_owned(),
+                from: None,
                 idempotency_key: None,
             };
             ledger.append(entry).await.expect("in force");
