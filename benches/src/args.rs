@@ -12,6 +12,7 @@ scenarios:
   pass               an uncacheable 1 KiB response through the node, against bare hyper's hit
   big-object         one large object, fast and slow readers, with and without a disk
   memory-per-object  resident bytes per stored 1 KiB object
+  purge              purges accepted per second; a lookup among 0, 1000 and 1000000 live ones
   verdict            what deciding and storing cost, without a server
   all                each of them
 
@@ -29,17 +30,19 @@ pub(crate) enum Scenario {
     Pass,
     BigObject,
     MemoryPerObject,
+    Purge,
     Verdict,
     All,
 }
 
 impl Scenario {
-    pub(crate) const EACH: [Self; 6] = [
+    pub(crate) const EACH: [Self; 7] = [
         Self::HitH1,
         Self::HitH2,
         Self::Pass,
         Self::BigObject,
         Self::MemoryPerObject,
+        Self::Purge,
         Self::Verdict,
     ];
 
@@ -50,6 +53,7 @@ impl Scenario {
             Self::Pass => "pass",
             Self::BigObject => "big-object",
             Self::MemoryPerObject => "memory-per-object",
+            Self::Purge => "purge",
             Self::Verdict => "verdict",
             Self::All => "all",
         }

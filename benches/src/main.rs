@@ -65,6 +65,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
             Scenario::BigObject => scenario::big_object::run(args)?,
             Scenario::MemoryPerObject => scenario::memory::run(args)?,
             Scenario::Pass => scenario::pass::run(args)?,
+            Scenario::Purge => scenario::purge::run(args)?,
             Scenario::Verdict => scenario::verdict::run(args)?,
             Scenario::All => continue,
         };

@@ -14,6 +14,7 @@ pub(crate) mod hit_h1;
 pub(crate) mod hit_h2;
 pub(crate) mod memory;
 pub(crate) mod pass;
+pub(crate) mod purge;
 pub(crate) mod verdict;
 
 /// The node and the bare server, sending the same bytes for a hit.

@@ -4,6 +4,7 @@
 //! `policy`'s; bytes are the store's; this file asks them in the right order.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -13,7 +14,7 @@ use crate::directory::{Directory, Record};
 use crate::fill::{FillPermit, Fills, HitForMiss, Waiter};
 use crate::head::{self, StoredHead};
 use crate::invalidate::{
-    Live, Local, LocalMark, PurgeState, Scope, ScopeHash, TargetScopes, Watermark,
+    Live, Local, PurgeState, Sample, ScopeHash, Selection, TargetScopes, Wanted, Watermark,
 };
 use crate::policy::{self, Cause, Fresh, Judgement, Options, RequestFacts, flag};
 use crate::range::{ByteRange, wanted};
@@ -47,6 +48,8 @@ pub struct Cache {
     pub live: Arc<Live>,
     /// Invalidations by unsafe methods.
     pub local: Local,
+    /// What is kept of URLs, to count what a purge would select.
+    pub sample: Sample,
     /// Fills in flight.
     pub fills: Fills,
     /// Lost chunks that are fetched again.
@@ -58,6 +61,7 @@ pub struct Cache {
     /// What origins said about the queries of their paths.
     pub searches: Arc<Searches>,
     pub(crate) hit_for_miss: HitForMiss,
+    tags_overflowed: AtomicU64,
 }
 
 impl std::fmt::Debug for Cache {
@@ -138,12 +142,14 @@ impl Cache {
             store,
             live,
             local: Local::default(),
+            sample: Sample::default(),
             fills: Fills::default(),
             repairs: Repairs::new(budget.clone()),
             budget,
             clock,
             searches,
             hit_for_miss: HitForMiss::default(),
+            tags_overflowed: AtomicU64::new(0),
         })
     }
 
@@ -161,6 +167,9 @@ impl Cache {
     /// The lookup itself, with everything that it found out; what it gives leads to a [`Found`].
     fn examine(&self, request: &Request<'_>, now: Millis) -> Examined {
         let (record, selected) = self.select(request);
+        if record.is_some() {
+            self.note(request);
+        }
         let in_force = self.live.position();
         let purges = record.as_ref().map(|record| self.purges(record, &request.target));
         if let (Some(record), Some(purges)) = (&record, &purges)
@@ -188,13 +197,11 @@ impl Cache {
     fn purges(&self, record: &Record, target: &TargetScopes<'_>) -> PurgeState {
         let since = self.live.compared(record.sent, record.checked);
         let mut purges = self.live.check(target, &record.tags, since, record.validated.max(since));
-        if record.tags_overflow && since < self.live.position() {
+        if record.tags_overflow && since < self.live.marked() {
             // Tags that were not kept might be selected: the safe reading.
-            purges.hard = purges.hard.or(Some(self.live.position()));
+            purges.hard = purges.hard.or(Some(self.live.marked()));
         }
-        // The hash of the URL is worked out only if something was invalidated since.
-        purges.local =
-            record.local < self.local.counter() && self.local.selects(target.url(), record.local);
+        purges.local = self.local.selects(target, &record.tags, record.tags_overflow, record.local);
         purges
     }
 
@@ -231,31 +238,40 @@ impl Cache {
         self.store.presence(key) != Presence::Absent
     }
 
-    /// **Invalidate**: an unsafe method succeeded on this URL (RFC 9111 §4.4).
-    pub fn invalidate_local(&self, url: ScopeHash) -> LocalMark {
-        self.local.invalidate(url)
+    /// Takes a request's URL into the sample.
+    fn note(&self, request: &Request<'_>) {
+        let is_stored = |key: &CacheKey| self.directory.find_map(key, |_| Some(())).is_some();
+        self.sample.note(request.key, &request.target, is_stored);
     }
 
-    /// How many responses some scopes select, and the bytes of their content, by tags alone: other
-    /// scopes need the URL of a record, which is not kept. `true` beside them: nothing was left
-    /// out.
-    pub fn estimate(&self, scopes: &[ScopeHash]) -> (u64, u64, bool) {
-        let everything = ScopeHash::of(&Scope::Everything, None);
-        let all = scopes.contains(&everything);
-        let (mut responses, mut bytes) = (0, 0);
+    /// What some scopes select, of all that is stored. Walks the directory: not for a data thread.
+    pub fn count(&self, scopes: &[ScopeHash], wanted: Wanted) -> Selection {
+        let mut count = self.sample.count(scopes, wanted);
         self.directory.each(|record| {
-            let selected = |tag: &u64| scopes.contains(&ScopeHash::of_tag(*tag));
-            if all || record.tags.iter().any(selected) {
-                responses += 1;
-                bytes += record.stored_bytes();
-            }
+            let bytes = record.stored_bytes();
+            count.see(&record.key, &record.tags, record.tags_overflow, bytes);
         });
-        (responses, bytes, all)
+        count.done()
+    }
+
+    /// What is stored under some keys.
+    pub fn count_keys(&self, keys: &[CacheKey]) -> Selection {
+        let mut found = Selection { is_exact: true, ..Selection::default() };
+        for record in keys.iter().flat_map(|key| self.directory.variants(key)) {
+            found.responses += 1;
+            found.bytes += record.stored_bytes();
+        }
+        found
     }
 
     /// Drops a record whose bytes are gone.
     pub fn forget(&self, record: &Record) {
         self.directory.forget(&record.key, record.head);
+    }
+
+    /// Responses stored so far with more tags, or longer ones, than are kept.
+    pub fn tags_overflowed(&self) -> u64 {
+        self.tags_overflowed.load(Ordering::Relaxed)
     }
 
     /// What is stored is said to be out of date: it is validated before its next use.
@@ -267,6 +283,7 @@ impl Cache {
     }
 
     pub(crate) fn publish(&self, record: Record) {
+        self.tags_overflowed.fetch_add(u64::from(record.tags_overflow), Ordering::Relaxed);
         // A variant that was fetched later is never replaced: if a purge selects it, the purge
         // selects what was fetched before it, too.
         let published = self.directory.publish(record, |_| false);

@@ -9,6 +9,7 @@
 //! Reading order: [`key`], [`policy`], [`variant`], [`range`], [`invalidate`],
 //! [`directory`], [`store`], [`fill`], [`repair`], and [`cache`] which joins them.
 
+pub mod bucket;
 pub mod budget;
 pub mod cache;
 pub mod clock;

@@ -289,9 +289,11 @@ impl Exchange {
         }
     }
 
-    /// Starts a validation in the background, unless one is under way.
+    /// Starts a validation in the background, unless one is under way or too many were started.
     fn refresh(&self, found: &Found) {
-        if let Some(permit) = self.shared.cache.enter_background(&self.request(), found) {
+        let cache = &self.shared.cache;
+        let enter = || cache.enter_background(&self.request(), found);
+        if let Some(permit) = self.world.ramp(&self.plan.site).start(cache.clock.now(), enter) {
             // A fetch asks with GET, whatever method found the response stale.
             let job = fetch::Job::new(self, found.record.clone().map(Box::new), None).for_get();
             tokio::task::spawn_local(job.run(permit));

@@ -18,6 +18,7 @@ use selvedge_purge_api::{Ledger, SelectorKind};
 use crate::admit;
 use crate::decide::{Site, Sites};
 use crate::journal::SiteIndex;
+use crate::lookup::ramp::Ramp;
 use crate::origin::{Connections, Pool};
 use crate::telemetry::Telemetry;
 
@@ -66,11 +67,18 @@ pub struct World {
     pub sites: Sites,
     /// Pools by site.
     pub pools: HashMap<SiteIndex, Arc<Pool>>,
+    /// How fast each site refreshes what is stale; kept by reloads.
+    pub ramps: HashMap<SiteIndex, Arc<Ramp>>,
     /// Whether any site has filters, which may read journals.
     pub has_filters: bool,
 }
 
 impl World {
+    /// The ramp of a site of this world.
+    pub fn ramp(&self, site: &Site) -> &Ramp {
+        self.ramps.get(&site.index).expect("a world has a ramp for each of its sites")
+    }
+
     /// Lets the pools check their origins. Needs a runtime that lives as long as the node.
     pub fn watch(&self) {
         self.pools.values().for_each(Pool::watch);

@@ -12,12 +12,12 @@ use std::time::Duration;
 
 use http::Method;
 use selvedge_cache::Millis;
-use selvedge_cache::invalidate::{LedgerId, Mode, Position, ScopeHash};
+use selvedge_cache::invalidate::{LedgerId, Mode, Position, ScopeHash, Selection};
 use serde_json::{Value, json};
 
 use crate::ledger::Entry;
 use crate::ledger::entry::Digest;
-use crate::selector::{SelectorKind, mode_name};
+use crate::selector::{Selector, SelectorKind, mode_name};
 
 /// Longest body of a purge, in bytes; 413 beyond.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -27,6 +27,9 @@ pub const KEY_BYTES_MAX: usize = 255;
 pub const PAGE_DEFAULT: usize = 100;
 /// Most entries in one page.
 pub const PAGE_MAX: usize = 1000;
+
+/// Largest number that all readers of JSON agree on; positions above are refused.
+pub const INTEGER_MAX: u64 = (1 << 53) - 1;
 
 /// What is known of a caller beside its request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,24 +42,15 @@ pub struct Caller {
     pub now: Millis,
 }
 
-/// What a purge would select.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Estimated {
-    /// Stored responses.
-    pub responses: u64,
-    /// Their content, in bytes.
-    pub bytes: u64,
-    /// Everything was looked at; otherwise these are lower bounds.
-    pub is_complete: bool,
-}
-
-/// Counts what scopes select, for `"dry_run":true`.
+/// Counts what a purge would select, for `"dry_run":true`.
 pub trait Estimate: Send + Sync {
-    /// Counts. Runs on the caller's runtime: give way, or work elsewhere.
-    fn estimate(
-        &self,
+    /// Counts. Runs on the caller's runtime: give way, or work elsewhere. `scopes` are those of
+    /// the selector under the rules of today.
+    fn estimate<'a>(
+        &'a self,
+        selector: &'a Selector,
         scopes: Vec<ScopeHash>,
-    ) -> Pin<Box<dyn Future<Output = Estimated> + Send + '_>>;
+    ) -> Pin<Box<dyn Future<Output = Selection> + Send + 'a>>;
 }
 
 /// Hears of purges; counts them.
@@ -85,6 +79,8 @@ pub enum Call {
     List,
     /// `GET /v1/purges/{position}`.
     One(Position),
+    /// `OPTIONS` of either path: these methods are there.
+    Options(&'static str),
 }
 
 /// Why a request is no call.
@@ -99,19 +95,24 @@ pub enum NoCall {
 impl Call {
     /// Reads method and path.
     pub fn of(method: &Method, path: &str) -> Result<Self, NoCall> {
+        const ALL: &str = "GET, HEAD, OPTIONS, POST";
+        const ONE: &str = "GET, HEAD, OPTIONS";
         if path == "/v1/purges" {
             return match *method {
                 Method::POST => Ok(Self::Purge),
                 Method::GET | Method::HEAD => Ok(Self::List),
-                _ => Err(NoCall::Method("GET, HEAD, POST")),
+                Method::OPTIONS => Ok(Self::Options(ALL)),
+                _ => Err(NoCall::Method(ALL)),
             };
         }
         let number = path.strip_prefix("/v1/purges/").ok_or(NoCall::Path)?;
         let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-        let position = number.parse().ok().filter(|_| is_number).ok_or(NoCall::Path)?;
+        let position = number.parse().ok().filter(|position| is_number && *position <= INTEGER_MAX);
+        let position = position.ok_or(NoCall::Path)?;
         match *method {
             Method::GET | Method::HEAD => Ok(Self::One(Position(position))),
-            _ => Err(NoCall::Method("GET, HEAD")),
+            Method::OPTIONS => Ok(Self::Options(ONE)),
+            _ => Err(NoCall::Method(ONE)),
         }
     }
 }
@@ -123,11 +124,13 @@ pub fn page_query(query: Option<&str>) -> Result<(Position, usize), (String, &'s
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let number = value.parse::<u64>().ok().filter(|_| !value.starts_with('+'));
         match (name, number) {
-            ("after", Some(number)) => after = number,
+            ("after", Some(number)) if number <= INTEGER_MAX => after = number,
             ("limit", Some(number)) if (1..=PAGE_MAX as u64).contains(&number) => {
                 limit = number as usize;
             }
-            ("after", _) => return Err((name.to_owned(), "Must be a position, a whole number.")),
+            ("after", _) => {
+                return Err((name.to_owned(), "Must be a position: 0 to 9007199254740991."));
+            }
             ("limit", _) => return Err((name.to_owned(), "Must be a number from 1 to 1000.")),
             _ => return Err((name.chars().take(64).collect(), "Unknown; known are after, limit.")),
         }
@@ -141,6 +144,7 @@ pub fn entry_json(entry: &Entry, node: &str) -> Value {
         "position": entry.position.0,
         "accepted_ms": entry.purge.accepted.0,
         "who": entry.purge.who,
+        "from": entry.purge.from,
         "selector": entry.purge.selector.to_json(),
         "mode": mode_name(entry.purge.mode),
         "digest": digest_hex(&entry.digest),
@@ -189,8 +193,17 @@ mod tests {
         let of = |method: Method, path| Call::of(&method, path);
         assert_eq!(of(Method::POST, "/v1/purges"), Ok(Call::Purge));
         assert_eq!(of(Method::GET, "/v1/purges/7"), Ok(Call::One(Position(7))));
-        assert_eq!(of(Method::DELETE, "/v1/purges/7"), Err(NoCall::Method("GET, HEAD")));
-        for path in ["/v1/purges/", "/v1/purges/+7", "/v1/purges/x", "/v1/purge", "/"] {
+        assert_eq!(of(Method::DELETE, "/v1/purges/7"), Err(NoCall::Method("GET, HEAD, OPTIONS")));
+        let options = "GET, HEAD, OPTIONS, POST";
+        assert_eq!(of(Method::OPTIONS, "/v1/purges"), Ok(Call::Options(options)));
+        for path in [
+            "/v1/purges/",
+            "/v1/purges/+7",
+            "/v1/purges/x",
+            "/v1/purges/9007199254740992",
+            "/v1/purge",
+            "/",
+        ] {
             assert_eq!(of(Method::GET, path), Err(NoCall::Path), "{path}");
         }
     }
@@ -199,7 +212,15 @@ mod tests {
     fn a_page_is_bounded_and_unknown_words_are_refused() {
         assert_eq!(page_query(None), Ok((Position(0), PAGE_DEFAULT)));
         assert_eq!(page_query(Some("after=5&limit=2")), Ok((Position(5), 2)));
-        for query in ["after=x", "limit=0", "limit=1001", "since=1", "after=+1", "after"] {
+        for query in [
+            "after=x",
+            "limit=0",
+            "limit=1001",
+            "since=1",
+            "after=+1",
+            "after",
+            "after=9007199254740992",
+        ] {
             assert!(page_query(Some(query)).is_err(), "{query}");
         }
     }

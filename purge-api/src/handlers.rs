@@ -21,6 +21,7 @@ use crate::auth::{Authorized, Tokens, Unauthorized};
 use crate::hosts::KnownHosts;
 use crate::ledger::{AppendError, Ledger, NewEntry};
 use crate::problem::{Problem, answer};
+use crate::rate::Rates;
 use crate::selector::{BodyError, FieldError, KeyRules, PurgeRequest, mode_name};
 
 /// What the surface stands on.
@@ -32,6 +33,7 @@ pub struct PurgeApi {
     watch: Arc<dyn PurgeWatch>,
     /// Name of this node in answers.
     node: String,
+    rates: Rates,
 }
 
 impl PurgeApi {
@@ -45,7 +47,8 @@ impl PurgeApi {
         node: String,
     ) -> Self {
         let (rules, access) = (RwLock::new(rules), RwLock::new(Arc::new(access)));
-        Self { ledger, rules, access, estimate, watch, node }
+        let rates = Rates::default();
+        Self { ledger, rules, access, estimate, watch, node, rates }
     }
 
     /// The ledger.
@@ -64,6 +67,11 @@ impl PurgeApi {
     /// Brings other tokens and names in force: a reload.
     pub fn change_access(&self, tokens: Tokens, hosts: KnownHosts) {
         *self.access.write() = Arc::new((tokens, hosts));
+    }
+
+    /// Brings another rate in force: purges and dry runs of one caller, per second.
+    pub fn change_rate(&self, per_s: u32) {
+        self.rates.change(per_s);
     }
 
     /// Recognises a caller: also for routes beside purges.
@@ -110,6 +118,7 @@ impl PurgeApi {
             Ok(Call::Purge) => self.purge(&head.headers, &body, caller).await,
             Ok(Call::List) => self.list(&head, caller).await,
             Ok(Call::One(position)) => self.one(&head.headers, position, caller).await,
+            Ok(Call::Options(allow)) => return options(allow),
             Err(NoCall::Path) => {
                 let detail = "Positions are whole numbers: /v1/purges/17.";
                 Err(Problem::new(StatusCode::NOT_FOUND, "Nothing here.", detail))
@@ -144,6 +153,11 @@ impl PurgeApi {
         let started = Instant::now();
         self.check_intent(fields, caller)?;
         let who = self.authorize(fields, caller)?;
+        self.rates.take(who.who(), caller.now).map_err(|wait_ms| {
+            let detail = "This caller asks for purges faster than `admin.purges_per_second`.";
+            Problem::new(StatusCode::TOO_MANY_REQUESTS, "Too many purges.", detail)
+                .again_in_ms(wait_ms)
+        })?;
         if body.len() > BODY_BYTES_MAX {
             let detail = "A purge has at most 65536 bytes; send several.";
             return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "Too large.", detail));
@@ -161,7 +175,7 @@ impl PurgeApi {
         let written = selector.to_json();
         if asked.dry_run {
             let as_of = self.ledger.live().position();
-            let found = self.estimate.estimate(scopes).await;
+            let found = self.estimate.estimate(&selector, scopes).await;
             return Ok(json!({
                 "dry_run": true,
                 "as_of": as_of.0,
@@ -169,12 +183,13 @@ impl PurgeApi {
                 "mode": mode_name(asked.mode),
                 "responses": found.responses,
                 "bytes": found.bytes,
-                "complete": found.is_complete,
+                "exact": found.is_exact,
             }));
         }
         let (kind, mode) = (selector.kind(), asked.mode);
         let (accepted, who) = (caller.now, who.who().to_owned());
-        let entry = NewEntry { accepted, mode, selector, who, idempotency_key };
+        let from = Some(caller.peer.clone());
+        let entry = NewEntry { accepted, mode, selector, who, from, idempotency_key };
         let done = self.ledger.append(entry).await.map_err(append_problem)?;
         if !done.repeated {
             self.watch.purged(kind, mode, started.elapsed());
@@ -236,6 +251,13 @@ impl PurgeApi {
             }
         }
     }
+}
+
+fn options(allow: &'static str) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+    response
 }
 
 /// The `Idempotency-Key`, with or without the quotes of a structured field string.

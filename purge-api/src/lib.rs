@@ -15,7 +15,9 @@ pub mod auth;
 pub mod handlers;
 pub mod hosts;
 pub mod ledger;
+pub mod openapi;
 pub mod problem;
+pub mod rate;
 pub mod selector;
 
 pub use handlers::PurgeApi;

@@ -16,18 +16,28 @@ pub struct Problem {
     pub detail: String,
     /// Name of the field that is wrong, in the body or the head.
     pub field: Option<String>,
+    /// When to try again, in seconds.
+    pub retry_after_s: Option<u64>,
 }
 
 impl Problem {
     /// A problem that concerns no single field.
     pub fn new(status: StatusCode, title: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, title, detail: detail.into(), field: None }
+        let retry_after_s = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(1);
+        Self { status, title, detail: detail.into(), field: None, retry_after_s }
     }
 
     /// Names the field.
     #[must_use]
     pub fn about(mut self, field: &str) -> Self {
         self.field = Some(field.to_owned());
+        self
+    }
+
+    /// Says when to try again; whole seconds, rounded up.
+    #[must_use]
+    pub fn again_in_ms(mut self, wait_ms: u64) -> Self {
+        self.retry_after_s = Some(wait_ms.div_ceil(1000).max(1));
         self
     }
 
@@ -49,9 +59,8 @@ impl Problem {
             let challenge = HeaderValue::from_static("Bearer realm=\"selvedge\"");
             response.headers_mut().insert(http::header::WWW_AUTHENTICATE, challenge);
         }
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            let retry = HeaderValue::from_static("1");
-            response.headers_mut().insert(http::header::RETRY_AFTER, retry);
+        if let Some(seconds) = self.retry_after_s {
+            response.headers_mut().insert(http::header::RETRY_AFTER, seconds.into());
         }
         response
     }

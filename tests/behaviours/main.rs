@@ -35,8 +35,12 @@ mod stale;
 
 // Taking stored responses out again.
 mod invalidation;
+mod purge_durability;
+mod purge_limits;
 mod purge_races;
+mod purge_ramp;
 mod purge_requests;
+mod purge_storm;
 mod purges;
 
 // Operating it.
@@ -55,3 +59,4 @@ mod parts_browser;
 mod parts_curl;
 mod parts_nginx;
 mod parts_prometheus;
+mod parts_schemathesis;

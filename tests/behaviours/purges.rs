@@ -203,26 +203,6 @@ fn softly_purged_content_stands_in_while_it_is_refreshed_and_hard_purged_never()
 }
 
 #[test]
-fn a_dry_run_counts_and_changes_nothing() {
-    let (origin, edge) = node();
-    for number in 0..5 {
-        edge.get(&format!("/{number}?tags=x"));
-    }
-    edge.get("/other?tags=y");
-    harness::eventually("six are stored", || {
-        (0..5).all(|n| edge.get(&format!("/{n}?tags=x")).is_hit()).then_some(())
-    });
-    let position = edge.metrics().sum("selvedge_purge_position", &[]);
-    let answer = edge.admin("POST", "/v1/purges", r#"{"tag":"x","dry_run":true}"#);
-    assert_eq!(answer.status, 200, "{}", answer.text());
-    let told = answer.json();
-    assert_eq!((told["dry_run"].as_bool(), told["responses"].as_u64()), (Some(true), Some(5)));
-    assert!(edge.get("/0?tags=x").is_hit());
-    assert!((edge.metrics().sum("selvedge_purge_position", &[]) - position).abs() < 0.5);
-    assert_eq!(origin.count(), 6);
-}
-
-#[test]
 fn a_purge_of_twenty_thousand_objects_takes_about_as_long_as_one_of_a_thousand() {
     let dir = harness::temp::dir();
     let origin = Origin::start(|_, to| {

@@ -239,12 +239,12 @@ impl Cached {
     pub fn passed(&self, request: &model::Request, answer: Option<&model::Response>) -> Delivery {
         let asked = self.asked(request);
         if invalidates(asked.facts.method, answer.map(|answer| status(answer.status))) {
-            self.cache.invalidate_local(target(asked.path).url());
+            self.cache.local.invalidate(target(asked.path).url());
             let headers = answer.map(|answer| header_map(&answer.fields)).unwrap_or_default();
             for (path, query) in same_host_targets(&target(asked.path), &headers) {
                 let scopes =
                     TargetScopes { path: &path, query: query.as_deref(), ..target(asked.path) };
-                self.cache.invalidate_local(scopes.url());
+                self.cache.local.invalidate(scopes.url());
             }
         }
         let request = self.request(&asked);

@@ -42,6 +42,7 @@ impl Cache {
             Join::Follow(waiter) => Entry::Follow(waiter),
             Join::Alone => Entry::Alone(Cause::NothingStored),
             Join::Lead(fill, waiter) => {
+                self.note(request);
                 let permit = FillPermit::new(Arc::clone(self), fill, false);
                 // Between our lookup and the permit another fill may have been published.
                 let again = self.lookup(request);
@@ -185,7 +186,8 @@ impl Cache {
                 || self.live.check(&request.target, tags, sent.position, sent.position)
                     != PurgeState::default());
         newer
-            || (sent.local < arrival.local && self.local.selects(request.target.url(), sent.local))
+            || (sent.local < arrival.local
+                && self.local.selects(&request.target, tags, tags_overflow, sent.local))
     }
 }
 

@@ -32,7 +32,8 @@ pub struct PurgeState {
     pub hard: Option<Position>,
     /// A soft entry later than the response's last validation, and when it was accepted.
     pub soft: Option<(Position, Millis)>,
-    /// An unsafe method invalidated the URL after the fetch (RFC 9111 §4.4).
+    /// An unsafe method invalidated the URL, or a group of the response, after the fetch
+    /// (RFC 9111 §4.4, RFC 9875 §3).
     pub local: bool,
 }
 
@@ -48,6 +49,8 @@ impl PurgeState {
 pub struct Live {
     ledger: LedgerId,
     in_force: AtomicU64,
+    /// The highest position that any mark has: above `in_force` while an entry is in doubt.
+    marked: AtomicU64,
     /// Everything at or below is answered by this position alone (entries were compacted away).
     floor: AtomicU64,
     /// Comparisons made at or below this position are void: entries select more than they did.
@@ -62,6 +65,7 @@ impl Live {
         Self {
             ledger,
             in_force: AtomicU64::new(floor.0),
+            marked: AtomicU64::new(floor.0),
             floor: AtomicU64::new(floor.0),
             rederived: AtomicU64::new(0),
             shards: std::array::from_fn(|_| RwLock::default()),
@@ -76,6 +80,12 @@ impl Live {
     /// The highest position in force.
     pub fn position(&self) -> Position {
         Position(self.in_force.load(Ordering::Acquire))
+    }
+
+    /// The highest position that selects anything, in force or in doubt: whatever was compared up
+    /// to here need not be compared again.
+    pub fn marked(&self) -> Position {
+        Position(self.marked.load(Ordering::Acquire))
     }
 
     /// Everything at or below this position is answered by the position alone.
@@ -139,6 +149,8 @@ impl Live {
                 Mode::Soft => {}
             }
         }
+        // After the scopes: who sees this sees them.
+        self.marked.fetch_max(entry.position.0, Ordering::AcqRel);
         moved
     }
 
@@ -162,7 +174,7 @@ impl Live {
         validated: Position,
     ) -> PurgeState {
         let mut state = PurgeState::default();
-        if sent >= self.position() {
+        if sent >= self.marked() {
             return state;
         }
         target.each(tags, |scope| {
@@ -233,6 +245,15 @@ mod tests {
         assert_eq!(hard("/a", 0), Some(Position(1)));
         assert_eq!(hard("/a", 1), None);
         assert_eq!(hard("/b", 0), None);
+    }
+
+    #[test]
+    fn an_entry_in_doubt_selects_and_moves_no_watermark() {
+        let live = Live::new(LedgerId(1), Position(0));
+        live.select(&entry(Scope::Url("h", "/a", None), Mode::Hard, 1));
+        let hard = |path| live.check(&target(path), &[], Position(0), Position(0)).hard;
+        assert_eq!((hard("/a"), hard("/b")), (Some(Position(1)), None));
+        assert_eq!(live.position(), Position(0));
     }
 
     #[test]

@@ -11,11 +11,13 @@
 
 pub mod live;
 pub mod local;
+pub mod sample;
 pub mod scope;
 pub mod watermark;
 
 pub use live::{Live, Marks, PurgeState};
 pub use local::{Local, LocalMark};
+pub use sample::{Sample, Selection, Wanted};
 pub use scope::{Probed, Scope, ScopeHash, TargetScopes};
 pub use watermark::{LedgerId, Position, Watermark};
 

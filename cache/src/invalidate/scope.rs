@@ -47,6 +47,11 @@ impl ScopeHash {
     pub fn of_tag(tag: u64) -> Self {
         RawScope(tag).at(0)
     }
+
+    /// The same, narrowed to the site with this hash.
+    pub(super) fn of_tag_at(tag: u64, site: u64) -> Self {
+        RawScope(tag).at(site)
+    }
 }
 
 /// Hash of a site's name.
@@ -150,6 +155,17 @@ impl TargetScopes<'_> {
     /// The URL's own scope for all sites: also the key of local invalidation.
     pub fn url(&self) -> ScopeHash {
         RawScope::url(self.host, self.path, self.query).at(site_hash(self.site))
+    }
+
+    /// A tag on this host of this site: the key of the local invalidation of a group (RFC 9875
+    /// §3, whose groups belong to one origin).
+    pub fn group(&self, tag: u64) -> ScopeHash {
+        RawScope(tag ^ hash64(7, &[self.host.as_bytes()])).at(site_hash(self.site))
+    }
+
+    /// Whatever carries any tag on this host of this site.
+    pub fn all_groups(&self) -> ScopeHash {
+        RawScope(hash64(8, &[self.host.as_bytes()])).at(site_hash(self.site))
     }
 
     /// Calls `probe` with every scope that selects this target or one of `tags`.

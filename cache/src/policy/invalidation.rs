@@ -23,9 +23,18 @@ pub struct Target {
     pub query: Option<String>,
 }
 
-/// Groups taken from one response; what comes after these is not invalidated. Bounds what one
-/// answer to an unsafe method can cost.
+/// Groups taken from one response: bounds what one answer to an unsafe method can cost. More
+/// invalidate every group of the origin.
 pub const GROUPS_MAX: usize = 128;
+
+/// What a response invalidates by groups.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Groups {
+    /// Tag hashes.
+    pub tags: Vec<u64>,
+    /// More than [`GROUPS_MAX`] were named: every group of the origin is meant.
+    pub all: bool,
+}
 
 /// Whether an exchange invalidates. `status` is `None` when the request was sent and the answer
 /// never came: the origin may have acted, so it counts as a success.
@@ -58,11 +67,13 @@ pub fn is_own_target(host: &str, own: &Target, headers: &HeaderMap) -> bool {
     named.and_then(|reference| resolve(host, &own.path, reference)).as_ref() == Some(own)
 }
 
-/// Tag hashes of `Cache-Group-Invalidation` (RFC 9875 §3), which counts in answers to unsafe
-/// methods only.
-pub fn invalidated_groups(headers: &HeaderMap) -> Vec<u64> {
+/// `Cache-Group-Invalidation` (RFC 9875 §3), which counts in answers to unsafe methods only.
+pub fn invalidated_groups(headers: &HeaderMap) -> Groups {
     let groups = tags::groups(headers, "cache-group-invalidation");
-    groups.iter().take(GROUPS_MAX).map(|group| tag_hash(group)).collect()
+    if groups.len() > GROUPS_MAX {
+        return Groups { tags: Vec::new(), all: true };
+    }
+    Groups { tags: groups.iter().map(|group| tag_hash(group)).collect(), all: false }
 }
 
 /// RFC 3986 §5.2 for references to the same host; `None` for another host or another scheme than
@@ -237,7 +248,12 @@ mod tests {
     fn r9875_3_group_invalidation() {
         let mut headers = HeaderMap::new();
         headers.insert("cache-group-invalidation", HeaderValue::from_static("\"a\", b, \"c\""));
-        assert_eq!(invalidated_groups(&headers), [tag_hash("a"), tag_hash("c")]);
+        let tags = vec![tag_hash("a"), tag_hash("c")];
+        assert_eq!(invalidated_groups(&headers), Groups { tags, all: false });
+        let many: Vec<String> = (0..=GROUPS_MAX).map(|n| format!("\"g{n}\"")).collect();
+        let many = many.join(", ").parse().expect("a value");
+        headers.insert("cache-group-invalidation", many);
+        assert_eq!(invalidated_groups(&headers), Groups { tags: Vec::new(), all: true });
     }
 
     proptest::proptest! {

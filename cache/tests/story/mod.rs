@@ -98,7 +98,7 @@ impl World {
         let number = self.ghost.purges.len();
         self.note(|| format!("purge {number}: {selector:?} {mode:?}"));
         if selector == Selector::UnsafeMethod {
-            self.cache.invalidate_local(TARGET.url());
+            self.cache.local.invalidate(TARGET.url());
         } else {
             let scope = match selector {
                 Selector::Tag(tag) => Scope::Tag(tag),

@@ -11,6 +11,7 @@ use selvedge_cache::directory::Record;
 use selvedge_cache::invalidate::{LocalMark, TargetScopes};
 use selvedge_cache::key::KeyParts;
 use selvedge_cache::policy;
+use selvedge_cache::policy::invalidation::Groups;
 
 use super::post::Times;
 use super::upload::Upload;
@@ -135,21 +136,27 @@ impl Exchange {
         if !policy::invalidation::invalidates(self.plan.facts.method, status) {
             return None;
         }
-        let cache = &self.shared.cache;
+        let local = &self.shared.cache.local;
         let host = self.admitted.host();
         let own = TargetScopes { query: self.plan.target.query(), ..self.plan.scopes(host) };
-        let mark = cache.invalidate_local(own.url());
+        let groups = reply.map(|reply| policy::invalidation::invalidated_groups(&reply.headers));
+        // Before the own target: the answer itself, if it is kept, comes after all of them.
+        if let Some(groups) = groups.filter(|groups| *groups != Groups::default()) {
+            local.invalidate_groups(&own, &groups.tags, groups.all);
+        }
+        let searches = &self.shared.cache.searches;
         let folded = |target: &PathAndQuery| {
             let parts = self.plan.key_parts(self.admitted.scheme, host);
-            cache.searches.folded(&KeyParts { path: target.path(), query: target.query(), ..parts })
+            searches.folded(&KeyParts { path: target.path(), query: target.query(), ..parts })
         };
         let invalidate_folded = |target: &PathAndQuery| {
             if let Some(folded) = folded(target) {
                 let (path, query) = (target.path(), folded.query.as_deref());
-                cache.invalidate_local(TargetScopes { path, query, ..own }.url());
+                local.invalidate(TargetScopes { path, query, ..own }.url());
             }
         };
         invalidate_folded(&self.plan.target);
+        let mark = local.invalidate(own.url());
         let Some(reply) = reply else { return Some(mark) };
         for (path, query) in policy::invalidation::same_host_targets(&own, &reply.headers) {
             let text = match query {
@@ -161,7 +168,7 @@ impl Exchange {
             let target = self.plan.site.key.fold(&target);
             if target != self.plan.target {
                 let scopes = TargetScopes { path: target.path(), query: target.query(), ..own };
-                cache.invalidate_local(scopes.url());
+                local.invalidate(scopes.url());
                 invalidate_folded(&target);
             }
         }

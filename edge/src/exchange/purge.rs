@@ -20,15 +20,16 @@ impl Exchange {
         let started = std::time::Instant::now();
         let selector = purge_method::selector(&self.plan.site, &self.admitted, &self.plan.target);
         let kind = selector.kind();
-        let who = match self.admitted.connection.peer.ip() {
-            Some(address) => format!("PURGE from {address}"),
-            None => "PURGE from unix".to_owned(),
+        let from = match self.admitted.connection.peer.ip() {
+            Some(address) => address.to_string(),
+            None => "unix".to_owned(),
         };
         let entry = NewEntry {
             accepted: self.shared.cache.clock.now(),
             mode: Mode::Hard,
             selector,
-            who,
+            who: format!("PURGE from {from}"),
+            from: Some(from),
             idempotency_key: None,
         };
         let done = self.shared.ledger.append(entry).await;

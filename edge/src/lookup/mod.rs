@@ -4,6 +4,7 @@
 //! leads to, and what a request must fulfil before it may change what is stored.
 
 pub mod purge_method;
+pub mod ramp;
 pub mod way;
 
 pub use way::Way;

@@ -11,6 +11,7 @@ use super::gauges::Observer;
 use crate::admit;
 use crate::decide::{Site, Sites};
 use crate::filter::{Filter, Filters};
+use crate::lookup::ramp::Ramp;
 use crate::origin::balance::Policy;
 use crate::origin::{Pool, PoolConfig, PoolError, Trust};
 use crate::telemetry::Telemetry;
@@ -45,6 +46,7 @@ pub fn world(
 ) -> Result<World, BuildError> {
     let mut sites = Vec::with_capacity(config.sites.len());
     let mut pools = HashMap::new();
+    let mut ramps = HashMap::new();
     for written in &config.sites {
         let index = telemetry.metrics().site(&written.name).index();
         let wanted = pool_config(written);
@@ -63,6 +65,15 @@ pub fn world(
             pool
         };
         pools.insert(index, pool);
+        let per_s = written.stale.refreshes_per_second;
+        let ramp = match old.and_then(|old| old.ramps.get(&index)) {
+            Some(ramp) => {
+                ramp.change(per_s);
+                Arc::clone(ramp)
+            }
+            None => Arc::new(Ramp::new(per_s)),
+        };
+        ramps.insert(index, ramp);
         let filters = filters.get(&written.name).cloned().unwrap_or_default();
         sites.push(Site {
             name: written.name.as_str().into(),
@@ -89,7 +100,7 @@ pub fn world(
         cdn_loop: old.map(|old| old.admission.cdn_loop.clone()).unwrap_or_default(),
     };
     let has_filters = !filters.is_empty();
-    Ok(World { admission, sites: Sites::new(sites), pools, has_filters })
+    Ok(World { admission, sites: Sites::new(sites), pools, ramps, has_filters })
 }
 
 fn options(site: &config::Site) -> Options {

@@ -46,6 +46,22 @@ impl Gauges for NodeGauges {
         self.0.ledger.status()
     }
 
+    fn invalidations(&self) -> (u64, u64) {
+        self.0.cache.local.totals()
+    }
+
+    fn tags_overflowed(&self) -> u64 {
+        self.0.cache.tags_overflowed()
+    }
+
+    fn refreshes(&self, each: &mut dyn FnMut(&str, u64, u64)) {
+        let world = self.0.world.load();
+        for site in world.sites.iter() {
+            let (started, deferred) = world.ramp(site).totals();
+            each(&site.name, started, deferred);
+        }
+    }
+
     fn origins(&self, each: &mut dyn FnMut(&str, &str, bool)) {
         let world = self.0.world.load();
         for site in world.sites.iter() {

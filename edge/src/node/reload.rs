@@ -58,17 +58,14 @@ impl Running {
         let world = build::world(new, Some(&old), &self.filters, &self.shared.telemetry)?;
         let world = Arc::new(world);
         // Selectors first: a purge that comes in between is put in force under both rules.
-        let rules = Arc::new(WorldRules {
-            world: Arc::clone(&world),
-            searches: Arc::clone(&self.shared.cache.searches),
-            clock: Arc::clone(&self.shared.cache.clock),
-        });
+        let rules = Arc::new(WorldRules::of(Arc::clone(&world), &self.shared.cache));
         self.sources.purges.change_rules(rules).await.map_err(|source| StartError::System {
             what: "the purge ledger did not take the new key rules",
             source,
         })?;
         let hosts = KnownHosts::new(new.admin.hosts.iter().cloned());
         self.sources.purges.change_access(tokens(new), hosts);
+        self.sources.purges.change_rate(new.admin.purges_per_second);
         self.front.replace(new, certificates);
         world.watch();
         self.shared.world.store(world);

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use http::uri::PathAndQuery;
-use selvedge_cache::Clock;
-use selvedge_cache::cache::Searches;
+use selvedge_cache::cache::{Cache, Searches};
 use selvedge_cache::key::KeyParts;
+use selvedge_cache::{CacheKey, Clock};
 use selvedge_purge_api::KeyRules;
 use selvedge_purge_api::selector::{AbsoluteUrl, Target};
 
@@ -20,6 +20,35 @@ pub struct WorldRules {
     pub searches: Arc<Searches>,
     /// The cache's time.
     pub clock: Arc<dyn Clock>,
+}
+
+impl WorldRules {
+    /// The rules of a world over what a cache knows.
+    pub fn of(world: Arc<World>, cache: &Cache) -> Self {
+        let (searches, clock) = (Arc::clone(&cache.searches), Arc::clone(&cache.clock));
+        Self { world, searches, clock }
+    }
+
+    /// Under which keys the responses of a URL are stored; narrowed to a site, if one is named.
+    pub fn keys(&self, url: &str, site: Option<&str>) -> Vec<CacheKey> {
+        let target = AbsoluteUrl::parse(url).ok().and_then(|url| self.url(&url).ok());
+        let Some(target) = target else { return Vec::new() };
+        let Some(found) = self.world.sites.find(&target.host) else { return Vec::new() };
+        if site.is_some_and(|site| site != &*found.name) {
+            return Vec::new();
+        }
+        let keys = |scheme| {
+            let parts = parts(&found.name, scheme, &target);
+            let folded = self.searches.folded(&parts).map(|folded| folded.key);
+            std::iter::once(CacheKey::of(&parts)).chain(folded)
+        };
+        ["http", "https"].into_iter().flat_map(keys).collect()
+    }
+}
+
+fn parts<'a>(site: &'a str, scheme: &'a str, target: &'a Target) -> KeyParts<'a> {
+    let query = target.query.as_deref();
+    KeyParts { site, scheme, host: &target.host, path: &target.path, query }
 }
 
 impl KeyRules for WorldRules {
@@ -49,13 +78,7 @@ impl KeyRules for WorldRules {
 
     fn folded(&self, scheme: &str, target: &Target) -> Option<Option<String>> {
         let site = self.world.sites.find(&target.host)?;
-        let parts = KeyParts {
-            site: &site.name,
-            scheme,
-            host: &target.host,
-            path: &target.path,
-            query: target.query.as_deref(),
-        };
+        let parts = parts(&site.name, scheme, target);
         let folded = self.searches.folded_for_purge(&parts, self.clock.now());
         folded.map(|folded| folded.query)
     }

@@ -213,6 +213,7 @@ impl Node {
             Arc::new(Watch(Arc::clone(&telemetry))),
             node_name(),
         );
+        purges.change_rate(config.admin.purges_per_second);
         let page = Arc::clone(telemetry.metrics());
         let status = NodeStatus { shared: Arc::clone(&shared), phase: Arc::clone(&phase) };
         let sources = Arc::new(AdminSources {

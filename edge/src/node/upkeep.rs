@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use selvedge_cache::cache::Sweeper;
-use selvedge_cache::invalidate::{Mode, Position, ScopeHash};
-use selvedge_purge_api::api::{Estimate, Estimated, PurgeWatch};
+use selvedge_cache::invalidate::{Mode, Position, ScopeHash, Selection, Wanted};
+use selvedge_purge_api::api::{Estimate, PurgeWatch};
 use selvedge_purge_api::ledger::LedgerStatus;
-use selvedge_purge_api::{Ledger, SelectorKind};
+use selvedge_purge_api::selector::What;
+use selvedge_purge_api::{Ledger, Selector, SelectorKind};
 
 use super::Shared;
+use super::rules::WorldRules;
 use crate::origin::Rule;
 use crate::telemetry::Telemetry;
 use crate::upkeep::admin::origins::{OriginRules, Unknown};
@@ -44,27 +46,35 @@ impl PurgeWatch for Watch {
     }
 
     fn refused(&self, status: u16) {
-        tracing::debug!(status, "a purge was refused");
+        self.0.metrics().purges().refused(status);
     }
 }
 
-/// Counts what tag scopes would select; other scopes need the URL of a record, which is not kept.
+/// Counts what a purge would select.
 #[derive(Debug)]
 pub struct Counting(pub Arc<Shared>);
 
 impl Estimate for Counting {
-    fn estimate(
-        &self,
+    fn estimate<'a>(
+        &'a self,
+        selector: &'a Selector,
         scopes: Vec<ScopeHash>,
-    ) -> Pin<Box<dyn Future<Output = Estimated> + Send + '_>> {
-        Box::pin(async move {
-            let cache = Arc::clone(&self.0.cache);
-            let counted = tokio::task::spawn_blocking(move || cache.estimate(&scopes)).await;
-            counted.map_or_else(
-                |_| Estimated::default(),
-                |(responses, bytes, is_complete)| Estimated { responses, bytes, is_complete },
-            )
-        })
+    ) -> Pin<Box<dyn Future<Output = Selection> + Send + 'a>> {
+        let wanted = match (&selector.what, &selector.site) {
+            // The keys of a URL are known: nothing has to be searched.
+            (What::Url(url), site) => {
+                let rules = WorldRules::of(self.0.world.load_full(), &self.0.cache);
+                let keys = rules.keys(url, site.as_deref());
+                let found = self.0.cache.count_keys(&keys);
+                return Box::pin(std::future::ready(found));
+            }
+            (What::Everything, None) => Wanted::Everything,
+            (What::Tag(_) | What::Tags(_), None) => Wanted::Tags,
+            _ => Wanted::Target,
+        };
+        let cache = Arc::clone(&self.0.cache);
+        let counted = tokio::task::spawn_blocking(move || cache.count(&scopes, wanted));
+        Box::pin(async { counted.await.unwrap_or_default() })
     }
 }
 
@@ -130,6 +140,7 @@ mod tests {
                 mode: Mode::Hard,
                 selector: Selector { what: What::Tag(tag.to_string()), site: None },
                 who: "test".to_owned(),
+                from: None,
                 idempotency_key: None,
             };
             ledger.append(entry).await.expect("in force");

@@ -63,6 +63,15 @@ pub trait Gauges: Send + Sync {
     /// The purge ledger.
     fn ledger(&self) -> LedgerStatus;
 
+    /// How many URLs and how many groups unsafe requests invalidated.
+    fn invalidations(&self) -> (u64, u64);
+
+    /// Responses with more tags than are kept.
+    fn tags_overflowed(&self) -> u64;
+
+    /// Calls `each` with a site, refreshes started and refreshes put off.
+    fn refreshes(&self, each: &mut dyn FnMut(&str, u64, u64));
+
     /// Calls `each` with site, origin, and whether it may be chosen.
     fn origins(&self, each: &mut dyn FnMut(&str, &str, bool));
 }

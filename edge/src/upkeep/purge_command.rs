@@ -99,9 +99,9 @@ fn judge(status: StatusCode, body: &[u8]) -> Outcome {
     let document: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
     let number = |name: &str| document[name].as_u64().unwrap_or(0);
     if status == StatusCode::OK && document["dry_run"] == true {
-        let at_least = if document["complete"] == false { "at least " } else { "" };
+        let about = if document["exact"] == false { "about " } else { "" };
         let message = format!(
-            "Would select {at_least}{} stored responses of {} bytes, as of position {}. Nothing \
+            "Would select {about}{} stored responses of {} bytes, as of position {}. Nothing \
              was purged.",
             number("responses"),
             number("bytes"),

@@ -23,6 +23,8 @@ pub struct NewEntry {
     pub selector: Selector,
     /// Who asked: the name of a token, or the peer.
     pub who: String,
+    /// From where: an address, or `unix`. `None` in entries of an older version.
+    pub from: Option<String>,
     /// A retry by the same `who` with the same key purges nothing new.
     pub idempotency_key: Option<String>,
 }
@@ -64,6 +66,7 @@ impl NewEntry {
             selector: self.selector.to_json(),
             mode: mode_name(self.mode),
             who: &self.who,
+            from: self.from.as_deref(),
             key: self.idempotency_key.as_deref(),
         })
         .expect("strings and JSON always serialise")
@@ -82,6 +85,7 @@ impl NewEntry {
             },
             selector: selector.map_err(|why| why.to_string())?,
             who: written.who,
+            from: written.from,
             idempotency_key: written.key,
         })
     }
@@ -98,6 +102,8 @@ struct Written<'a> {
     mode: &'static str,
     who: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<&'a str>,
 }
 
@@ -107,6 +113,7 @@ struct Read {
     selector: Value,
     mode: String,
     who: String,
+    from: Option<String>,
     key: Option<String>,
 }
 
@@ -122,6 +129,7 @@ mod tests {
                 mode: Mode::Soft,
                 selector: Selector::from_json(br#"{"tags":["a","b"],"site":"s"}"#).expect("valid"),
                 who: "token:deploy".into(),
+                from: key.as_ref().map(|_| "192.0.2.7".into()),
                 idempotency_key: key,
             };
             assert_eq!(NewEntry::from_text(Millis(7), &purge.to_text()), Ok(purge));

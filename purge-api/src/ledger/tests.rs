@@ -17,6 +17,7 @@ fn purge(tag: &str) -> NewEntry {
         accepted: Millis(1),
         mode: Mode::Hard,
         selector: Selector { what: What::Tag(tag.into()), site: None },
+        from: None,
         who: "test".into(),
         idempotency_key: None,
     }

@@ -45,48 +45,146 @@ impl PurgeRequest {
             if fields.0[..at].iter().any(|(earlier, _)| earlier == name) {
                 return Err(FieldError::new(name, "Written twice.").into());
             }
-            let what = match name.as_str() {
-                "url" => What::Url(text(name, value, TEXT_BYTES_MAX)?),
-                "prefix" => What::Prefix(text(name, value, TEXT_BYTES_MAX)?),
-                "host" => What::Host(text(name, value, TEXT_BYTES_MAX)?),
-                "tag" => What::Tag(text(name, value, NAME_BYTES_MAX)?),
-                "tags" => What::Tags(tags(value)?),
-                "everything" if flag(name, value)? => What::Everything,
-                "everything" => {
-                    return Err(FieldError::new(name, "Must be true, or left away.").into());
-                }
-                "site" => {
-                    site = Some(text(name, value, NAME_BYTES_MAX)?);
-                    continue;
-                }
-                "soft" => {
-                    soft = flag(name, value)?;
-                    continue;
-                }
-                "dry_run" => {
-                    dry_run = flag(name, value)?;
-                    continue;
-                }
-                _ => return Err(FieldError::new(name, UNKNOWN).into()),
+            let Some(field) = FIELDS.iter().find(|field| field.name == name) else {
+                return Err(FieldError::new(name, unknown()).into());
             };
-            if selected.replace(what).is_some() {
-                return Err(FieldError::new(name, "A second selector; give exactly one.").into());
+            match field.read(value)? {
+                Given::Selects(what) if selected.is_none() => selected = Some(what),
+                Given::Selects(_) => {
+                    let message = "A second selector; give exactly one.";
+                    return Err(FieldError::new(name, message).into());
+                }
+                Given::Site(name) => site = Some(name),
+                Given::Soft(is) => soft = is,
+                Given::DryRun(is) => dry_run = is,
             }
         }
         let selector = match (selected, site) {
             (Some(what), site) => Selector { what, site },
             (None, Some(site)) => Selector { what: What::Site(site), site: None },
-            (None, None) => return Err(FieldError::new("url", MISSING).into()),
+            (None, None) => return Err(FieldError::new("url", missing()).into()),
         };
         let mode = if soft { Mode::Soft } else { Mode::Hard };
         Ok(Self { selector, mode, dry_run })
     }
 }
 
-const UNKNOWN: &str =
-    "Unknown field; known are url, prefix, tag, tags, host, site, everything, soft, dry_run.";
-const MISSING: &str =
-    "No selector; give exactly one of url, prefix, tag, tags, host, site, everything.";
+/// What a field may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FieldKind {
+    /// A text of 1 to so many bytes.
+    Text(usize),
+    /// 1 to so many texts of 1 to so many bytes each.
+    Texts(usize, usize),
+    /// `true`.
+    True,
+    /// `true` or `false`, which is the same as nothing.
+    Flag,
+}
+
+/// One field of the body: the parser, its messages and the description of the API are made from it.
+#[derive(Clone, Copy, Debug)]
+pub struct Field {
+    /// Its name.
+    pub name: &'static str,
+    /// What it may hold.
+    pub kind: FieldKind,
+    /// It selects by itself; exactly one of these is given, or `site`.
+    pub is_selector: bool,
+    /// What it means, for people.
+    pub text: &'static str,
+}
+
+const fn selector(name: &'static str, kind: FieldKind, text: &'static str) -> Field {
+    Field { name, kind, is_selector: true, text }
+}
+
+const fn modifier(name: &'static str, kind: FieldKind, text: &'static str) -> Field {
+    Field { name, kind, is_selector: false, text }
+}
+
+/// Every field.
+pub const FIELDS: [Field; 9] = [
+    selector(
+        "url",
+        FieldKind::Text(TEXT_BYTES_MAX),
+        "An absolute URL: all its variants, over http and https. The query counts as the site folds it.",
+    ),
+    selector(
+        "prefix",
+        FieldKind::Text(TEXT_BYTES_MAX),
+        "An absolute URL without a query: itself and what is below it, by whole path segments.",
+    ),
+    selector(
+        "tag",
+        FieldKind::Text(NAME_BYTES_MAX),
+        "What the origin gave this tag (Surrogate-Key, Cache-Tag, Cache-Groups).",
+    ),
+    selector("tags", FieldKind::Texts(TAGS_MAX, NAME_BYTES_MAX), "What has any of these tags."),
+    selector(
+        "host",
+        FieldKind::Text(TEXT_BYTES_MAX),
+        "A host, with its port if it is not the default.",
+    ),
+    selector("everything", FieldKind::True, "All that is stored."),
+    modifier(
+        "site",
+        FieldKind::Text(NAME_BYTES_MAX),
+        "A site by its configured name; beside a selector: only within this site.",
+    ),
+    modifier(
+        "soft",
+        FieldKind::Flag,
+        "Makes stale instead of unusable: validated, and served meanwhile where that is allowed.",
+    ),
+    modifier("dry_run", FieldKind::Flag, "Only tells what would be selected."),
+];
+
+/// A field that was read.
+enum Given {
+    Selects(What),
+    Site(String),
+    Soft(bool),
+    DryRun(bool),
+}
+
+impl Field {
+    fn read(&self, value: &Value) -> Result<Given, FieldError> {
+        let name = self.name;
+        let (mut one, mut list, mut is) = (String::new(), Vec::new(), false);
+        match self.kind {
+            FieldKind::Text(bytes_max) => one = text(name, value, bytes_max)?,
+            FieldKind::Texts(count_max, bytes_max) => {
+                list = texts(name, value, count_max, bytes_max)?;
+            }
+            FieldKind::Flag => is = flag(name, value)?,
+            FieldKind::True if flag(name, value)? => {}
+            FieldKind::True => return Err(FieldError::new(name, "Must be true, or left away.")),
+        }
+        Ok(match name {
+            "url" => Given::Selects(What::Url(one)),
+            "prefix" => Given::Selects(What::Prefix(one)),
+            "tag" => Given::Selects(What::Tag(one)),
+            "tags" => Given::Selects(What::Tags(list)),
+            "host" => Given::Selects(What::Host(one)),
+            "everything" => Given::Selects(What::Everything),
+            "site" => Given::Site(one),
+            "soft" => Given::Soft(is),
+            "dry_run" => Given::DryRun(is),
+            _ => unreachable!("every field of the table is named here"),
+        })
+    }
+}
+
+fn unknown() -> String {
+    format!("Unknown field; known are {}.", FIELDS.map(|field| field.name).join(", "))
+}
+
+fn missing() -> String {
+    let selectors = FIELDS.iter().filter(|field| field.is_selector).map(|field| field.name);
+    let names: Vec<_> = selectors.chain(["site"]).collect();
+    format!("No selector; give exactly one of {}.", names.join(", "))
+}
 
 fn text(name: &str, value: &Value, bytes_max: usize) -> Result<String, FieldError> {
     let text = value.as_str().ok_or_else(|| FieldError::new(name, "Must be a string."))?;
@@ -100,12 +198,17 @@ fn text(name: &str, value: &Value, bytes_max: usize) -> Result<String, FieldErro
     Ok(text.to_owned())
 }
 
-fn tags(value: &Value) -> Result<Vec<String>, FieldError> {
-    let list = value.as_array().filter(|list| (1..=TAGS_MAX).contains(&list.len()));
+fn texts(
+    name: &str,
+    value: &Value,
+    count_max: usize,
+    bytes_max: usize,
+) -> Result<Vec<String>, FieldError> {
+    let list = value.as_array().filter(|list| (1..=count_max).contains(&list.len()));
     let list = list.ok_or_else(|| {
-        FieldError::new("tags", format!("Must be a list of 1 to {TAGS_MAX} strings."))
+        FieldError::new(name, format!("Must be a list of 1 to {count_max} strings."))
     })?;
-    list.iter().map(|tag| text("tags", tag, NAME_BYTES_MAX)).collect()
+    list.iter().map(|one| text(name, one, bytes_max)).collect()
 }
 
 fn flag(name: &str, value: &Value) -> Result<bool, FieldError> {

@@ -18,7 +18,7 @@ use std::borrow::Cow;
 use selvedge_cache::invalidate::{Mode, Scope, ScopeHash};
 use serde_json::{Map, Value};
 
-pub use body::{BodyError, PurgeRequest};
+pub use body::{BodyError, FIELDS, Field, FieldKind, PurgeRequest};
 pub use rules::{KeyRules, PlainRules, Target};
 pub use url::AbsoluteUrl;
 

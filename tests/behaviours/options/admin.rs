@@ -42,6 +42,10 @@ pub(super) fn group() -> Group {
         row("admin.tokens[].scopes", ["[\"purge\"]", "[\"read\"]"], ["200", "403"], |scene| {
             status(scene, "localhost", FIRST, DRY)
         }),
+        row("admin.purges_per_second", ["1000000", "1"], ["200", "429"], |scene| {
+            let answers = (0..50).map(|_| status(scene, "localhost", FIRST, DRY));
+            answers.max().expect("fifty of them")
+        }),
     ];
     group.actors = vec![Box::new(origin)];
     group

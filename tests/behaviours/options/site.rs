@@ -26,6 +26,10 @@ fn answer(name: &str, request: &Request, to: &mut Responder<'_>) {
         "old" => &[("Last-Modified", "Mon, 01 Jan 2001 00:00:00 GMT")],
         "tagged" => &[("Cache-Control", "max-age=60"), ("Surrogate-Key", "blue")],
         "stale" => &[("Cache-Control", "max-age=10"), ("Age", "100")],
+        "served-stale" => {
+            let directives = "max-age=10, stale-while-revalidate=1000";
+            &[("Cache-Control", directives), ("Age", "100")]
+        }
         "stale-shared" => {
             &[("Cache-Control", "s-maxage=10, stale-while-revalidate=3600"), ("Age", "100")]
         }
@@ -166,6 +170,20 @@ pub(super) fn group() -> Group {
         row("site[].stale.if_error", windows, ["500", "stale"], |scene| {
             second(scene, &scene.path("/stale-then-broken"), "", &[])
         }),
+        {
+            let seen = ["some are put off", "all are started"];
+            row("site[].stale.refreshes_per_second", ["1", "1000000"], seen, move |scene| {
+                let put_off = || {
+                    let metrics = scene.edge.metrics();
+                    metrics.count("selvedge_refreshes_total", &["outcome=\"deferred\""])
+                };
+                let before = put_off();
+                for _ in 0..20 {
+                    assert_eq!(second(scene, &scene.path("/served-stale"), "", &[]), "stale");
+                }
+                if put_off() > before { seen[0] } else { seen[1] }.to_owned()
+            })
+        },
     ];
     let (fetches, mismatches) = (["\"whole\"", "\"asked\""], ["\"refuse\"", "\"octets\""]);
     group.rows.push(row("site[].ranges.fetch", fetches, ["", "bytes=0-4"], |scene| {

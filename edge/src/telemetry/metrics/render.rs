@@ -129,6 +129,15 @@ fn publish_counters(metrics: &Metrics) {
             set(table::STORE_ERRORS, &[tier.name(), kind.name()], errors);
         }
     }
+    gauges.refreshes(&mut |site, started, deferred| {
+        let site = labels::bounded(site);
+        set(table::REFRESHES, &[site, "started"], started);
+        set(table::REFRESHES, &[site, "deferred"], deferred);
+    });
+    let (urls, groups) = gauges.invalidations();
+    set(table::INVALIDATIONS, &["url"], urls);
+    set(table::INVALIDATIONS, &["group"], groups);
+    set(table::TAGS_OVERFLOWED, &[], gauges.tags_overflowed());
     let repairs = gauges.repairs();
     for (outcome, count) in Outcome::ALL.into_iter().zip(repairs.counts()) {
         set(table::REPAIRS, &[outcome.name()], count);

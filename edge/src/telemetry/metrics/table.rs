@@ -95,12 +95,20 @@ metrics_table! {
         "0 while the disk tier is bypassed after failing its probe; the series exists only where the tier does.";
     FILLS_IN_FLIGHT: Gauge, "selvedge_fills_in_flight", "fills", [],
         "Origin responses that are being stored now.";
+    REFRESHES: Counter, "selvedge_refreshes_total", "refreshes", ["site", "outcome"],
+        "Refreshes of stale responses while a reader is answered: `started`, or `deferred` because `site.stale.refreshes_per_second` were started already.";
     REPAIRS: Counter, "selvedge_repairs_total", "repairs", ["outcome"],
         "Range requests for bytes of a stored body that were lost while somebody read it, by how they ended.";
     REPAIR_BYTES: Counter, "selvedge_repair_bytes_total", "bytes", [],
         "Body bytes that repairs brought back.";
     PURGES: Counter, "selvedge_purges_total", "purges", ["selector", "mode"],
         "Purges accepted by this process.";
+    PURGES_REFUSED: Counter, "selvedge_purges_refused_total", "requests", ["status"],
+        "Requests to the purge surface that were refused, by status.";
+    INVALIDATIONS: Counter, "selvedge_invalidations_total", "invalidations", ["of"],
+        "Invalidations by successful unsafe requests: of a `url`, or of a `group` that `Cache-Group-Invalidation` named.";
+    TAGS_OVERFLOWED: Counter, "selvedge_tags_overflowed_total", "responses", [],
+        "Responses with more tags (128) or longer ones (1024 bytes) than are kept: any purge by tag selects them.";
     PURGE_POSITION: Gauge, "selvedge_purge_position", "position", [],
         "Position of the last purge that is in force on this node.";
     PURGE_FLOOR: Gauge, "selvedge_purge_floor", "position", [],

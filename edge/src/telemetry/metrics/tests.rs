@@ -22,6 +22,15 @@ impl Gauges for Node {
     fn budget(&self) -> &Budget {
         &self.0
     }
+    fn refreshes(&self, each: &mut dyn FnMut(&str, u64, u64)) {
+        each("shop", 5, 6);
+    }
+    fn invalidations(&self) -> (u64, u64) {
+        (2, 3)
+    }
+    fn tags_overflowed(&self) -> u64 {
+        4
+    }
     fn ledger(&self) -> LedgerStatus {
         LedgerStatus {
             ledger: selvedge_cache::invalidate::LedgerId(1),

@@ -8,10 +8,11 @@
 //! [`explain::Explain`], purges go to [`selvedge_purge_api::PurgeApi`], what is said of origins to
 //! [`origins::OriginRules`].
 //!
-//! Reading order: [`listener`] (connections), `routes`, [`explain`], `page`.
+//! Reading order: [`listener`] (connections), `routes`, [`explain`], `openapi`, `page`.
 
 pub mod explain;
 pub mod listener;
+mod openapi;
 pub mod origins;
 mod page;
 mod routes;

@@ -11,7 +11,7 @@ use axum::response::Response;
 use axum::routing::{any, get};
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use selvedge_purge_api::api::{BODY_BYTES_MAX, Caller, ledger_hex};
@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 
 use super::explain::Question;
 use super::listener::Peer;
+use super::openapi::openapi;
 use super::{AdminSources, Readiness, page};
 
 /// From the head of a request to the end of its body.
@@ -29,23 +30,96 @@ const ANSWER_WAIT: Duration = Duration::from_secs(30);
 
 type Sources = State<Arc<AdminSources>>;
 
+/// Who may ask for a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Anybody who reaches the plane.
+    Open,
+    /// Whoever may read.
+    Read,
+    /// The purge surface decides by itself, and takes other methods than `GET`.
+    Own,
+}
+
+/// What a route shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shows {
+    Text,
+    Page,
+    Json,
+}
+
+impl Shows {
+    pub(super) const fn media_type(self) -> &'static str {
+        match self {
+            Self::Text => "text/plain",
+            Self::Page => "text/html",
+            Self::Json => "application/json",
+        }
+    }
+}
+
+/// One route: the router and the description of the plane are made from it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Route {
+    pub path: &'static str,
+    /// Its name in the description, and what chooses its handler.
+    pub id: &'static str,
+    pub access: Access,
+    pub shows: Shows,
+    pub text: &'static str,
+}
+
+const fn route(
+    path: &'static str,
+    id: &'static str,
+    access: Access,
+    shows: Shows,
+    text: &'static str,
+) -> Route {
+    Route { path, id, access, shows, text }
+}
+
+/// Every route.
+pub(super) const ROUTES: &[Route] = &[
+    route("/", "dashboard", Access::Read, Shows::Page, "The status as a page."),
+    route("/healthz", "health", Access::Open, Shows::Text, "The process is alive."),
+    route("/readyz", "readiness", Access::Open, Shows::Text, "It is willing to take traffic."),
+    route("/metrics", "metrics", Access::Read, Shows::Text, "Numbers, as Prometheus reads them."),
+    route("/v1/status", "status", Access::Read, Shows::Json, "Sites, origins, tiers, purges."),
+    route("/v1/explain", "explain", Access::Read, Shows::Json, "Why a URL is answered as it is."),
+    route("/v1/openapi.json", "openapi", Access::Open, Shows::Json, "This description."),
+    route("/v1/origins", "origins", Access::Own, Shows::Json, "What is said of origins."),
+    route("/v1/purges", "purges", Access::Own, Shows::Json, "Purges and their audit trail."),
+    route("/v1/purges/{position}", "purge", Access::Own, Shows::Json, "One purge."),
+];
+
 /// All routes.
 pub(super) fn router(sources: Arc<AdminSources>) -> Router {
-    let guarded = Router::new()
-        .route("/", get(dashboard))
-        .route("/metrics", get(metrics))
-        .route("/v1/status", get(status))
-        .route("/v1/explain", get(explain))
-        .route_layer(axum::middleware::from_fn_with_state(Arc::clone(&sources), may_read));
-    Router::new()
-        .route("/healthz", get(|| async { text(StatusCode::OK, "ok\n") }))
-        .route("/readyz", get(readiness))
-        .route("/v1/origins", any(super::origins::origins))
-        .route("/v1/purges", any(purges))
-        .route("/v1/purges/{position}", any(purges))
-        .merge(guarded)
+    let guard = axum::middleware::from_fn_with_state(Arc::clone(&sources), may_read);
+    let mut router = Router::new();
+    for route in ROUTES {
+        let handler = match route.id {
+            "dashboard" => get(dashboard),
+            "health" => get(|| async { text(StatusCode::OK, "ok\n") }),
+            "readiness" => get(readiness),
+            "metrics" => get(metrics),
+            "status" => get(status),
+            "explain" => get(explain),
+            "openapi" => get(|| async { answer(StatusCode::OK, &openapi()).map(Body::from) }),
+            "origins" => any(super::origins::origins),
+            "purges" | "purge" => any(purges),
+            other => unreachable!("no handler is written for {other}"),
+        };
+        let handler = match route.access {
+            Access::Read => handler.route_layer(guard.clone()),
+            Access::Open | Access::Own => handler,
+        };
+        router = router.route(route.path, handler);
+    }
+    router
         .fallback(|| async { nothing_here() })
-        .method_not_allowed_fallback(|| async { wrong_method() })
+        .method_not_allowed_fallback(wrong_method)
         .with_state(sources)
 }
 
@@ -188,16 +262,23 @@ fn status_document(sources: &AdminSources) -> Value {
 }
 
 fn nothing_here() -> Response {
-    let detail = "Known are /, /healthz, /readyz, /metrics, /v1/status, /v1/explain, /v1/origins and \
-         /v1/purges.";
-    refuse(StatusCode::NOT_FOUND, "Nothing here.", detail)
+    let known: Vec<_> = ROUTES.iter().map(|route| route.path).collect();
+    let detail = format!("Known are {}.", known.join(", "));
+    refuse(StatusCode::NOT_FOUND, "Nothing here.", &detail)
 }
 
-fn wrong_method() -> Response {
-    let detail = "This path takes GET and HEAD.";
-    let title = "This method is not allowed here.";
-    let mut response = refuse(StatusCode::METHOD_NOT_ALLOWED, title, detail);
-    response.headers_mut().insert(http::header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+/// Any other method of a route that takes `GET`.
+async fn wrong_method(method: Method) -> Response {
+    let mut response = if method == Method::OPTIONS {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        response
+    } else {
+        let detail = "This path takes GET, HEAD and OPTIONS.";
+        refuse(StatusCode::METHOD_NOT_ALLOWED, "This method is not allowed here.", detail)
+    };
+    let allow = HeaderValue::from_static("GET, HEAD, OPTIONS");
+    response.headers_mut().insert(http::header::ALLOW, allow);
     response
 }
 

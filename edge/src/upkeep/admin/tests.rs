@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use selvedge_cache::Millis;
 use selvedge_cache::clock::ManualClock;
-use selvedge_cache::invalidate::ScopeHash;
-use selvedge_purge_api::api::{Estimate, Estimated, Unwatched};
+use selvedge_cache::invalidate::{ScopeHash, Selection};
+use selvedge_purge_api::api::{Estimate, Unwatched};
 use selvedge_purge_api::auth::{Token, TokenScope};
 use selvedge_purge_api::hosts::KnownHosts;
 use selvedge_purge_api::ledger::{Ledger, Limits};
 use selvedge_purge_api::problem::Problem;
-use selvedge_purge_api::selector::{KeyRules, PlainRules};
+use selvedge_purge_api::selector::{KeyRules, PlainRules, Selector};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -59,8 +59,12 @@ impl origins::OriginRules for OneOrigin {
 struct Nothing;
 
 impl Estimate for Nothing {
-    fn estimate(&self, _: Vec<ScopeHash>) -> Pin<Box<dyn Future<Output = Estimated> + Send + '_>> {
-        Box::pin(async { Estimated { responses: 3, bytes: 9, is_complete: true } })
+    fn estimate<'a>(
+        &'a self,
+        _: &'a Selector,
+        _: Vec<ScopeHash>,
+    ) -> Pin<Box<dyn Future<Output = Selection> + Send + 'a>> {
+        Box::pin(async { Selection { responses: 3, bytes: 9, is_exact: true } })
     }
 }
 
@@ -161,7 +165,7 @@ async fn routes_answer_and_others_are_refused() {
     let post = plane.raw("POST /metrics HTTP/1.1\r\nContent-Length: 0").await;
     assert!(post.starts_with("HTTP/1.1 405"), "{post}");
     assert_eq!(post.to_ascii_lowercase().matches("\r\nallow:").count(), 1, "{post}");
-    assert!(plane.raw("PUT /v1/purges HTTP/1.1").await.contains("GET, HEAD, POST"));
+    assert!(plane.raw("PUT /v1/purges HTTP/1.1").await.contains("GET, HEAD, OPTIONS, POST"));
     let long = "x".repeat(20_000);
     assert!(plane.raw(&format!("GET / HTTP/1.1\r\nX: {long}")).await.starts_with("HTTP/1.1 431"));
     let body =

@@ -121,6 +121,8 @@ pub struct Admin {
     pub hosts: Vec<String>,
     /// Who may do what; not empty if others can reach `node.admin`.
     pub tokens: Vec<Token>,
+    /// Purges that one of them may ask for per second.
+    pub purges_per_second: u32,
 }
 
 /// A bearer token.
@@ -220,6 +222,8 @@ pub struct StaleOptions {
     pub while_revalidate_s: u32,
     /// Used when the origin fails.
     pub if_error_s: u32,
+    /// Started per second behind readers' backs.
+    pub refreshes_per_second: u32,
     /// Both count beside `s-maxage`, too.
     pub beside_s_maxage: bool,
 }

@@ -97,6 +97,10 @@ cards! {
     /// Further names under which the admin plane may be called; loopback names and the configured
     /// address are always known. Others are refused, against browsers that are led astray.
     ADMIN_HOSTS = Card::new("admin.hosts", Kind::Authority).many().or("[]");
+    /// Purges and dry runs that one token may ask for per second (without tokens: one address), and
+    /// twice as many in a burst; more are answered 429.
+    ADMIN_PURGES_PER_SECOND = Card::new("admin.purges_per_second", Kind::Count { min: 1, max: 1_000_000 })
+        .or("1000");
     /// Who holds the token; shown in the audit trail of purges.
     TOKEN_NAME = Card::new("admin.tokens[].name", Kind::Name);
     /// SHA-256 of the token (`printf %s "$TOKEN" | sha256sum`). Either this or `env`.
@@ -203,6 +207,12 @@ cards! {
     /// the range claims to reach the end, the body ends with them.
     RANGES_MISMATCH = Card::new("site[].ranges.mismatch", Kind::Choice(&["refuse", "octets"]))
         .or("\"refuse\"");
+
+    /// Stale responses that are refreshed per second while their readers are answered, over all
+    /// workers; the rest stay stale until their next reader. Keeps a soft purge of everything from
+    /// reaching the origin at once.
+    STALE_REFRESHES_PER_SECOND = Card::new("site[].stale.refreshes_per_second", Kind::Count { min: 1, max: 1_000_000 })
+        .or("500");
 
     /// Waiting for a place when `connections_max` is reached.
     ORIGIN_QUEUE = Card::new("site[].origin.queue", wait(0)).or("\"5s\"");

@@ -1,5 +1,6 @@
 //! `[admin]` and `[[admin.tokens]]`.
 
+use super::node::count;
 use crate::upkeep::config::model::{Node, Token, TokenSecret};
 use crate::upkeep::config::options as o;
 use crate::upkeep::config::problem::{Place, Problems, Wrong};
@@ -16,6 +17,11 @@ const TOKEN_BYTES_MAX: usize = 1024;
 pub(super) fn hosts(reader: &mut Reader<'_>) -> Vec<String> {
     let hosts = reader.list(&o::ADMIN_HOSTS, |s| authority(text(s, "edge.example")?), Clone::clone);
     hosts.into_iter().map(|(host, _)| host).collect()
+}
+
+/// Purges per second of one caller.
+pub(super) fn purges_per_second(reader: &mut Reader<'_>) -> u32 {
+    count(reader, &o::ADMIN_PURGES_PER_SECOND) as u32
 }
 
 /// One token.

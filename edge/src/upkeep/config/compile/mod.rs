@@ -36,6 +36,7 @@ pub fn compile(
     let limits = node::limits(&mut reader);
     let deadlines = node::deadlines(&mut reader);
     let hosts = admin::hosts(&mut reader);
+    let purges_per_second = admin::purges_per_second(&mut reader);
 
     let mut tls = Vec::new();
     for (at, block) in written.tls.iter().enumerate() {
@@ -74,7 +75,7 @@ pub fn compile(
             "write [[site]] with name, hosts and origins, or give --origin http://127.0.0.1:8000";
         problems.add(Place::Whole, Wrong::new("no site: nothing to answer for", help));
     }
-    let admin = super::model::Admin { hosts, tokens };
+    let admin = super::model::Admin { hosts, tokens, purges_per_second };
     let sites = sites.into_iter().map(|read| read.site).collect();
     Some(Config { node: node?, disk, tls, limits, deadlines, admin, sites, settings })
         .filter(|_| problems.is_empty())

@@ -3,6 +3,7 @@
 use selvedge_cache::policy::CookieRule;
 use selvedge_cache::range::Trust;
 
+use super::node::count;
 use super::{ReadSite, origin, rule};
 use crate::origin::OriginConfig;
 use crate::upkeep::config::model::{RangeOptions, Site, StaleOptions, TtlOptions};
@@ -47,6 +48,7 @@ pub(super) fn site(reader: &mut Reader<'_>, surroundings: &dyn Surroundings) -> 
     let stale = StaleOptions {
         while_revalidate_s: reader.lifetime_s(&o::STALE_WHILE_REVALIDATE).unwrap_or(0),
         if_error_s: reader.lifetime_s(&o::STALE_IF_ERROR).unwrap_or(0),
+        refreshes_per_second: count(reader, &o::STALE_REFRESHES_PER_SECOND) as u32,
         beside_s_maxage: reader.switch(&o::STALE_BESIDE_S_MAXAGE),
     };
     // The card's words: honour, ignore.
