@@ -4,7 +4,9 @@
 //! the one language that the request prefers. The others are offered to the origin by their entity
 //! tags (RFC 9111 §4.3.1): its 304 then says which of them is right for this request, too. That
 //! trusts the tags to tell variants apart, so only strong ones are offered, none that two stored
-//! responses share, and no content coding that the client did not name.
+//! responses share, and no content coding that the client did not name. Nor is content without a
+//! coding offered to who names one, where the response varies on that: an origin that compresses on
+//! its way out compares tags before it does, and its 304 would keep the client from the coding.
 
 use std::sync::Arc;
 
@@ -137,7 +139,8 @@ impl Offer {
     }
 }
 
-/// Whether the client named each coding of a stored response, and did not refuse it.
+/// Whether the client named each coding of a stored response, and did not refuse it; what has no
+/// coding fits who names none, or any of a response that does not vary on it.
 fn accepts_coding(request: &HeaderMap, stored: &HeaderMap) -> bool {
     let mut asked = normalize::Buffer::new();
     normalize::join_lines(&ACCEPT_ENCODING, request, &mut asked);
@@ -146,6 +149,12 @@ fn accepts_coding(request: &HeaderMap, stored: &HeaderMap) -> bool {
         .get_all(CONTENT_ENCODING)
         .iter()
         .flat_map(|line| line.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii));
+    if !stored.contains_key(CONTENT_ENCODING) {
+        let names_one =
+            accepted.iter().any(|item| item.q > 0 && !item.name.eq_ignore_ascii_case(b"identity"));
+        let varies = Vary::of(stored).is_ok_and(|vary| vary.0.contains(&ACCEPT_ENCODING));
+        return !(names_one && varies);
+    }
     codings.all(|coding| {
         accepted.iter().any(|item| item.q > 0 && item.name.eq_ignore_ascii_case(coding))
     })
@@ -180,5 +189,18 @@ mod tests {
             let got = accepts_coding(&map(ACCEPT_ENCODING, asked), &map(CONTENT_ENCODING, stored));
             assert_eq!(got, accepted, "{asked:?} {stored:?}");
         }
+    }
+    #[test]
+    fn content_without_a_coding_is_not_offered_to_who_names_one() {
+        let asked = |value: &'static str| {
+            HeaderMap::from_iter([(ACCEPT_ENCODING, http::HeaderValue::from_static(value))])
+        };
+        let vary = http::HeaderValue::from_static("Accept-Encoding");
+        let stored = HeaderMap::from_iter([(http::header::VARY, vary)]);
+        assert!(!accepts_coding(&asked("gzip"), &stored));
+        assert!(!accepts_coding(&asked("gzip, identity"), &stored));
+        assert!(accepts_coding(&asked("identity"), &stored));
+        assert!(accepts_coding(&asked("gzip;q=0"), &stored));
+        assert!(accepts_coding(&asked("gzip"), &HeaderMap::new()));
     }
 }

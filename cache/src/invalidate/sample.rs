@@ -213,7 +213,9 @@ mod tests {
     fn select(sample: &Sample, keys: &[CacheKey], scope: &Scope<'_>) -> Selection {
         let scopes = [ScopeHash::of(scope, None)];
         let mut count = sample.count(&scopes, Wanted::Target);
-        keys.iter().for_each(|key| count.see(key, &[], false, 10));
+        for key in keys {
+            count.see(key, &[], false, 10);
+        }
         count.done()
     }
 

@@ -181,9 +181,10 @@ impl Node {
                 if purge.scope != scope {
                     continue;
                 }
-                match purge.hard {
-                    true => hard = position,
-                    false => soft = position,
+                if purge.hard {
+                    hard = position;
+                } else {
+                    soft = position;
                 }
                 if !self.keeps(Rule::HardBesideSoft) {
                     if purge.hard { soft = 0 } else { hard = 0 }
@@ -195,7 +196,7 @@ impl Node {
         selected
     }
 
-    fn compare_record(&self, state: &State, record: &Record) -> Selected {
+    fn compare_record(&self, state: &State, record: Record) -> Selected {
         if !self.keeps(Rule::LookupCompares) {
             return Selected::default();
         }
@@ -205,7 +206,7 @@ impl Node {
     /// A fetch that is to be sent; what is stored is its base, unless a hard purge selects it.
     fn fetch(&self, state: &State) -> Fetch {
         let base = state.memory.filter(|record| {
-            !self.keeps(Rule::NoHardBase) || !self.compare_record(state, record).hard
+            !self.keeps(Rule::NoHardBase) || !self.compare_record(state, *record).hard
         });
         Fetch { is_sent: false, watermark: 0, knows: 0, base }
     }
@@ -220,12 +221,12 @@ impl Node {
     /// A request is looked up, for the first time or again.
     fn look(&self, state: &mut State, arrival: u8, owed: Known) -> Option<()> {
         if let Some(record) = state.memory {
-            let selected = self.compare_record(state, &record);
+            let selected = self.compare_record(state, record);
             state.refused |= selected.hard;
             let stale = record.expired || selected.soft;
             if !selected.hard && (!stale || self.scenario.stale_is_used) {
                 state.hit = true;
-                state.give(&record, owed, !stale);
+                state.give(record, owed, !stale);
                 if stale {
                     // Refreshed behind the reader's back, unless somebody asks already.
                     let asks =
@@ -289,7 +290,7 @@ impl Node {
             true_scopes: scopes,
         };
         let replaces = state.memory.is_none_or(|stored| {
-            stored.sent <= record.sent || self.compare_record(state, &stored).hard
+            stored.sent <= record.sent || self.compare_record(state, stored).hard
         });
         if replaces {
             state.memory = Some(record);
@@ -301,7 +302,7 @@ impl Node {
             let soft = selected.soft && self.keeps(Rule::JoinComparesSoft);
             let may = waiter.leads || waiter.arrival <= watermark || !(selected.hard || soft);
             if may {
-                state.give(&record, waiter.owed, true);
+                state.give(record, waiter.owed, true);
             }
             may
         })
@@ -341,7 +342,7 @@ impl Node {
                 || !(selected.hard || selected.soft)
                 || !self.keeps(Rule::WaitersCompare);
             if may {
-                state.give(&merged, waiter.owed, true);
+                state.give(merged, waiter.owed, true);
             }
             may
         })
@@ -354,7 +355,7 @@ impl Node {
                 && (!self.keeps(Rule::StaleOnErrorCompares)
                     || !self.compare(state, base.scopes, base.sent, u8::MAX).hard)
             {
-                state.give(&base, waiter.owed, false);
+                state.give(base, waiter.owed, false);
             }
             true
         })
@@ -385,7 +386,7 @@ impl Node {
 
 impl State {
     /// The ghost judges an answer.
-    fn give(&mut self, record: &Record, owed: Known, is_fresh: bool) {
+    fn give(&mut self, record: Record, owed: Known, is_fresh: bool) {
         for (at, purge) in self.purges.iter().enumerate() {
             let bit = 1 << at;
             if owed & bit == 0 || record.true_scopes & purge.scope == 0 {

@@ -104,12 +104,10 @@ impl Fleet {
     /// What the child takes for the watermark of what its parent answered.
     fn taken(&self, own: u8, stated: Stated) -> u8 {
         match stated {
-            Stated::AfterYou => own,
             Stated::Nothing if self.keeps(Rule::SilenceIsZero) => 0,
-            Stated::Nothing => own,
             Stated::Position(_, false) if self.keeps(Rule::LedgerIsCompared) => 0,
             Stated::Position(position, _) if self.keeps(Rule::MinimumOfBoth) => position.min(own),
-            Stated::Position(..) => own,
+            Stated::AfterYou | Stated::Nothing | Stated::Position(..) => own,
         }
     }
 
@@ -124,27 +122,27 @@ impl Fleet {
     /// Serves and keeps what came, or asks again so that the parent cannot answer from its store.
     fn deliver(&self, state: &mut State, record: Record) -> Option<()> {
         let fetch = state.fetch?;
-        let (hard, soft) = state.selects(&record, state.child_at);
+        let (hard, soft) = state.selects(record, state.child_at);
         if (hard || soft) && self.keeps(Rule::MinimumGovernsServing) && !fetch.bypass {
             state.refused = true;
             state.fetch = Some(state.fetching(None, true, fetch.owed));
             return Some(());
         }
         state.child = Some(record);
-        state.give(&record, fetch.owed, true);
+        state.give(record, fetch.owed, true);
         state.fetch = None;
         Some(())
     }
 
-    fn asked(&self, state: &mut State) -> Option<()> {
+    fn asked(state: &mut State) -> Option<()> {
         state.requests += 1;
         let owed = (1 << state.acked) - 1;
         let mut base = None;
         if let Some(record) = state.child {
-            let (hard, soft) = state.selects(&record, state.child_at);
+            let (hard, soft) = state.selects(record, state.child_at);
             if !hard && !soft {
                 state.hit = true;
-                state.give(&record, owed, true);
+                state.give(record, owed, true);
                 return Some(());
             }
             state.refused |= hard;
@@ -168,7 +166,7 @@ impl State {
     }
 
     /// Hard and soft purges up to `at` that select a record.
-    fn selects(&self, record: &Record, at: u8) -> (bool, bool) {
+    fn selects(&self, record: Record, at: u8) -> (bool, bool) {
         let later = |hard: bool, than: u8| {
             (than + 1..=at.min(self.purges.len() as u8))
                 .any(|position| self.purges[usize::from(position) - 1] == hard)
@@ -176,7 +174,7 @@ impl State {
         (later(true, record.sent), later(false, record.validated))
     }
 
-    fn give(&mut self, record: &Record, owed: Known, is_fresh: bool) {
+    fn give(&mut self, record: Record, owed: Known, is_fresh: bool) {
         for (at, hard) in self.purges.iter().enumerate() {
             let bit = 1 << at;
             let known = record.bytes_know | if *hard { 0 } else { record.validation_knows };
@@ -257,10 +255,10 @@ impl Model for Fleet {
                     self.received(state, fill.knows, stated)?;
                 }
             }
-            Step::ChildIsAsked => self.asked(state)?,
+            Step::ChildIsAsked => Self::asked(state)?,
             Step::ParentAnswers { silent } => {
                 let record = state.parent?;
-                if state.selects(&record, state.parent_at) != (false, false) {
+                if state.selects(record, state.parent_at) != (false, false) {
                     return None;
                 }
                 let stated = if silent { Stated::Nothing } else { state.stated(record.sent) };
@@ -277,13 +275,14 @@ impl Model for Fleet {
             Step::ParentAnswers304 => {
                 let (record, fetch) = (state.parent?, state.fetch?);
                 let base = fetch.base?;
-                if state.selects(&record, state.parent_at) != (false, false) {
+                if state.selects(record, state.parent_at) != (false, false) {
                     return None;
                 }
                 let stated = state.stated(record.validated);
-                let validated = match self.keeps(Rule::ValidationIsStated) {
-                    true => self.taken(fetch.watermark, stated),
-                    false => fetch.watermark,
+                let validated = if self.keeps(Rule::ValidationIsStated) {
+                    self.taken(fetch.watermark, stated)
+                } else {
+                    fetch.watermark
                 };
                 let validation_knows = base.validation_knows | record.validation_knows;
                 let validated = validated.max(base.validated);
