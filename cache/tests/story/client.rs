@@ -152,7 +152,8 @@ impl World {
         {
             let base = found.base().cloned();
             let who = this.who;
-            self.start(Fetch::new(permit, who, None, base, self.ghost.epoch));
+            let before = (self.ghost.epoch, self.ghost.purges.len());
+            self.start(Fetch::new(permit, who, None, base, before));
         }
         match (verdict, found.record.take()) {
             (Verdict::Fresh, Some(record)) => self.give_stored(client, record, "hit"),
@@ -178,7 +179,8 @@ impl World {
                 self.check_leads(client);
                 let who = self.clients[client].who;
                 let base = found.base().cloned();
-                let fetch = Fetch::new(permit, who, Some(client), base, self.ghost.epoch);
+                let before = (self.ghost.epoch, self.ghost.purges.len());
+                let fetch = Fetch::new(permit, who, Some(client), base, before);
                 let lead = Some(self.start(fetch));
                 At::Await { waiter, lead, base: found.base().cloned().map(Box::new) }
             }

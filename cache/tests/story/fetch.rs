@@ -70,6 +70,9 @@ pub struct Fetch {
     pub leader: Option<usize>,
     /// Changes of the directory before its request looked.
     pub epoch: u64,
+    /// It lacks a part only: the purges before its request looked. Who looks after one more may
+    /// find that part purged, and lacks the whole.
+    part_of: Option<usize>,
     pub stage: Stage,
     permit: Option<FillPermit>,
     base: Option<Record>,
@@ -81,9 +84,11 @@ impl Fetch {
         who: Who,
         leader: Option<usize>,
         base: Option<Record>,
-        epoch: u64,
+        (epoch, purges): (u64, usize),
     ) -> Self {
-        Self { who, leader, epoch, stage: Stage::Queued, permit: Some(permit), base }
+        let part_of = permit.asked().is_some().then_some(purges);
+        let (stage, permit) = (Stage::Queued, Some(permit));
+        Self { who, leader, epoch, part_of, stage, permit, base }
     }
 
     pub const fn is_over(&self) -> bool {
@@ -340,7 +345,8 @@ impl World {
             let same = fetch.who.language == this.who.language
                 && fetch.who.authorized == this.who.authorized
                 && !this.who.no_cache
-                && fetch.epoch == self.ghost.epoch;
+                && fetch.epoch == self.ghost.epoch
+                && fetch.part_of.is_none_or(|before| before == self.ghost.purges.len());
             // A purge in between is a reason, whatever it selects; so is a solitary response.
             let purged = |sent: usize| sent < self.ghost.purges.len();
             same && match &fetch.stage {
