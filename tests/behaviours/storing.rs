@@ -299,3 +299,17 @@ fn what_is_too_large_to_be_kept_is_not_called_stored() {
         assert_eq!(edge.get(path).is_hit(), is_stored, "{path}");
     }
 }
+
+#[test]
+fn r8470_5_2_too_early_is_said_to_the_early_one_alone() {
+    let origin = Origin::start(|request, to| match request.field("early-data") {
+        "1" => to.send(425, &[("Cache-Control", "max-age=60")], "too early"),
+        _ => to.cacheable("in time"),
+    });
+    let edge = Edge::before(&origin);
+    let early = || edge.get_with("/a", &[("Early-Data", "1")]);
+    assert_eq!((early().status, edge.get("/a").status), (425, 200));
+    // What is stored answers early requests, too: to repeat it changes nothing.
+    assert!(edge.get("/a").is_hit() && early().is_hit());
+    assert_eq!(origin.count(), 2);
+}

@@ -177,7 +177,7 @@ fn modified(fields: &Fields) -> Option<String> {
 fn may_store(request: &Request, response: &Response, received_s: u64) -> bool {
     let control = Control::of(&response.fields);
     let asked = directives(&joined(&request.fields, "cache-control").unwrap_or_default());
-    let never = [206, 304, 407, 416, 421, 428, 429, 431, 511]; // chosen
+    let never = [206, 304, 407, 416, 421, 425, 428, 429, 431, 511]; // chosen
     let understood = !matches!(response.status, 418 | 599);
     if asked.iter().any(|(name, _)| name == "no-store") || never.contains(&response.status) {
         return false;

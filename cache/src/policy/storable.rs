@@ -97,10 +97,10 @@ fn request_allows(request: &RequestFacts) -> Result<(), NotStorable> {
 }
 
 /// Final statuses that are stored at all. Not: interim and partial ones, 304 and 416, which only
-/// speak of other responses; 407, 421 and 511, which speak of the connection; 428, 429 and 431,
-/// which RFC 6585 forbids to store.
+/// speak of other responses; 407, 421, 425 and 511, which speak of the connection (425 of its early
+/// data: RFC 8470 §5.2); 428, 429 and 431, which RFC 6585 forbids to store.
 const fn storable_status(status: StatusCode) -> bool {
-    !matches!(status.as_u16(), 0..200 | 206 | 304 | 407 | 416 | 421 | 428 | 429 | 431 | 511)
+    !matches!(status.as_u16(), 0..200 | 206 | 304 | 407 | 416 | 421 | 425 | 428 | 429 | 431 | 511)
 }
 
 /// Statuses whose caching rules we know (RFC 9111 §5.2.2.3): those of RFC 9110 and a few others

@@ -99,7 +99,7 @@ fn s3_any_final_status_with_explicit_freshness() {
         assert_eq!(store(status, &[FRESH]).map(|s| s.fresh.lifetime_s), Ok(60), "{status}");
         assert!(store(status, &[("expires", "@60")]).is_ok(), "{status}");
     }
-    for status in [100, 103, 206, 304, 407, 416, 421, 428, 429, 431, 511] {
+    for status in [100, 103, 206, 304, 407, 416, 421, 425, 428, 429, 431, 511] {
         assert_eq!(refusal(status, &[FRESH]), Some(NotStorable::Status), "{status}");
     }
 }
