@@ -221,8 +221,9 @@ fn purge_schemas() -> Map<String, Value> {
         ["position", "accepted_ms", "who", "from", "selector", "mode", "digest", "applied_by"];
     let schemas = json!({
         "Purge": purge_body(),
-        "Purged": object(&["position", "ledger", "selector", "mode"], json!({
+        "Purged": object(&["position", "ledger", "durable", "selector", "mode"], json!({
             "position": position, "ledger": ledger, "selector": selector, "mode": mode,
+            "durable": { "type": "boolean", "description": "On stable storage, not in memory only." },
             "repeated": { "const": true },
         })),
         "DryRun": object(

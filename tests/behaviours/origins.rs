@@ -48,7 +48,11 @@ fn a_get_fails_over_when_an_origin_is_killed() {
         assert_eq!(edge.get(&format!("/after/{n}")).status, 200, "{n}");
     }
     let numbers = edge.metrics();
+    let mut asked = 0;
     eventually("the dead origin is known to be dead", || {
+        // Requests tell, and one that failed is asked less often for a while.
+        asked += 1;
+        assert_eq!(edge.get(&format!("/later/{asked}")).status, 200);
         let numbers = edge.metrics();
         (numbers.count("selvedge_origin_healthy", &[]) == 1).then_some(())
     });

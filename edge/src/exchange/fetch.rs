@@ -257,9 +257,13 @@ impl Job {
                 self.hand(reply, reason.token());
                 if is_origin_error(status) {
                     permit.erred(false);
-                } else if remembers(reason) && (asked_for_all || !speaks_of_a_range(status)) {
+                } else if remembers(reason)
+                    && (asked_for_all || !speaks_of_a_range(status))
+                    && status != StatusCode::TOO_EARLY
+                {
                     permit.not_storable();
                 }
+                // Otherwise the answer speaks of this one request: the next may be stored.
                 return;
             }
         };
