@@ -25,9 +25,13 @@ use crate::store::{CHUNK_BYTES, Health, INLINE_BYTES_MAX, Part, StoreKey};
 /// How far a fill runs ahead of its fastest reader when what it fetches can be kept nowhere.
 const AHEAD_BYTES_MAX: u64 = (WINDOW_CHUNKS as u64 / 2) * CHUNK_BYTES as u64;
 
-/// How long a fill waits for a disk that is busy, all its waits together. Its readers would stall
-/// as long as the disk does: a fill that has waited so long goes on without the disk.
+/// How long a fill waits for a disk that is busy. Its readers stall as long as the disk does: a fill
+/// that has waited so long goes on without the disk.
 const ROOM_WAIT: Duration = Duration::from_secs(1);
+
+/// A disk that takes this much per second is slow, not stuck: what a fill has waited is forgotten at
+/// this rate.
+const DISK_BYTES_PER_S_MIN: u64 = 16 * 1024 * 1024;
 
 /// A fill that everybody left is finished all the same up to this length.
 const FINISH_BYTES_MAX: u64 = 1024 * 1024;
@@ -128,7 +132,8 @@ impl FillPermit {
         inner.fill.settle(HeadOutcome::Head(Arc::clone(&head)));
         let keep = self.background;
         let patience = ROOM_WAIT;
-        Ok(FillWriter { inner: Some(inner), head, keep, patience, _memory: memory })
+        let inner = Some(inner);
+        Ok(FillWriter { inner, head, keep, patience, credited: 0, _memory: memory })
     }
 
     /// The origin's answer may not be stored: the waiters go alone, and for a while later requests
@@ -226,8 +231,10 @@ pub struct FillWriter {
     inner: Option<Inner>,
     pub(super) head: Arc<FillHead>,
     keep: bool,
-    /// What is left of [`ROOM_WAIT`].
+    /// What is left of [`ROOM_WAIT`]; once it is nothing, that stays.
     patience: Duration,
+    /// Bytes that [`DISK_BYTES_PER_S_MIN`] was reckoned for.
+    credited: u64,
     _memory: Permit,
 }
 
@@ -256,6 +263,12 @@ impl FillWriter {
         .await?;
         let received = inner.fill.read_machine(super::machine::Machine::received);
         if received > INLINE_BYTES_MAX as u64 && !self.patience.is_zero() {
+            let credit_ms = (received - self.credited) * 1000 / DISK_BYTES_PER_S_MIN;
+            if credit_ms > 0 {
+                self.credited = received;
+                let credit = Duration::from_millis(credit_ms);
+                self.patience = self.patience.saturating_add(credit).min(ROOM_WAIT);
+            }
             let mut room = pin!(inner.cache.store.room(CHUNK_BYTES));
             let has_room =
                 std::future::poll_fn(|cx| Poll::Ready(room.as_mut().poll(cx).is_ready())).await;
