@@ -21,6 +21,7 @@ pub mod progress;
 pub mod reader;
 pub mod writer;
 
+mod patience;
 mod publish;
 
 pub use abandon::HitForMiss;

@@ -4,7 +4,6 @@ use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -13,6 +12,7 @@ use tokio::time::{Instant, timeout};
 use super::FailureCode;
 use super::abandon::{REMEMBER_ERROR_MS, REMEMBER_MS};
 use super::machine::WINDOW_CHUNKS;
+use super::patience::Patience;
 use super::progress::{Fill, FillHead, HeadOutcome, Kept};
 use crate::budget::{Class, Permit};
 use crate::cache::Cache;
@@ -24,14 +24,6 @@ use crate::store::{CHUNK_BYTES, Health, INLINE_BYTES_MAX, Part, StoreKey};
 
 /// How far a fill runs ahead of its fastest reader when what it fetches can be kept nowhere.
 const AHEAD_BYTES_MAX: u64 = (WINDOW_CHUNKS as u64 / 2) * CHUNK_BYTES as u64;
-
-/// How long a fill waits for a disk that is busy. Its readers stall as long as the disk does: a fill
-/// that has waited so long goes on without the disk.
-const ROOM_WAIT: Duration = Duration::from_secs(1);
-
-/// A disk that takes this much per second is slow, not stuck: what a fill has waited is forgotten at
-/// this rate.
-const DISK_BYTES_PER_S_MIN: u64 = 16 * 1024 * 1024;
 
 /// A fill that everybody left is finished all the same up to this length.
 const FINISH_BYTES_MAX: u64 = 1024 * 1024;
@@ -131,9 +123,9 @@ impl FillPermit {
         }
         inner.fill.settle(HeadOutcome::Head(Arc::clone(&head)));
         let keep = self.background;
-        let patience = ROOM_WAIT;
+        let patience = Patience::default();
         let inner = Some(inner);
-        Ok(FillWriter { inner, head, keep, patience, credited: 0, _memory: memory })
+        Ok(FillWriter { inner, head, keep, patience, _memory: memory })
     }
 
     /// The origin's answer may not be stored: the waiters go alone, and for a while later requests
@@ -231,10 +223,8 @@ pub struct FillWriter {
     inner: Option<Inner>,
     pub(super) head: Arc<FillHead>,
     keep: bool,
-    /// What is left of [`ROOM_WAIT`]; once it is nothing, that stays.
-    patience: Duration,
-    /// Bytes that [`DISK_BYTES_PER_S_MIN`] was reckoned for.
-    credited: u64,
+    /// Towards a disk that is busy.
+    patience: Patience,
     _memory: Permit,
 }
 
@@ -262,22 +252,16 @@ impl FillWriter {
         })
         .await?;
         let received = inner.fill.read_machine(super::machine::Machine::received);
-        if received > INLINE_BYTES_MAX as u64 && !self.patience.is_zero() {
-            let credit_ms = (received - self.credited) * 1000 / DISK_BYTES_PER_S_MIN;
-            if credit_ms > 0 {
-                self.credited = received;
-                let credit = Duration::from_millis(credit_ms);
-                self.patience = self.patience.saturating_add(credit).min(ROOM_WAIT);
-            }
+        if received > INLINE_BYTES_MAX as u64 && !self.patience.is_over() {
             let mut room = pin!(inner.cache.store.room(CHUNK_BYTES));
             let has_room =
                 std::future::poll_fn(|cx| Poll::Ready(room.as_mut().poll(cx).is_ready())).await;
             if !has_room {
                 let since = Instant::now();
-                if timeout(self.patience, room).await.is_err() {
+                if timeout(self.patience.left(received), room).await.is_err() {
                     tracing::debug!(object = self.head.object, "a fill goes on without the disk");
                 }
-                self.patience = self.patience.saturating_sub(since.elapsed());
+                self.patience.waited(since.elapsed());
             }
         }
         Ok(())
@@ -336,7 +320,7 @@ impl FillWriter {
 
     /// Whether the fill may run at the origin's speed because nothing it fetches is lost.
     fn fits_somewhere(&self, cache: &Cache) -> bool {
-        (cache.store.health() == Health::Healthy && !self.patience.is_zero())
+        (cache.store.health() == Health::Healthy && !self.patience.is_over())
             || self.head.length.is_some_and(|length| cache.can_keep(length))
     }
 
