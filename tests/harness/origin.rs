@@ -42,6 +42,8 @@ impl Request {
 pub struct Responder<'a> {
     stream: &'a mut TcpStream,
     keep: bool,
+    /// The request was a `HEAD`: its answer has no content.
+    is_head: bool,
 }
 
 impl Responder<'_> {
@@ -55,7 +57,7 @@ impl Responder<'_> {
         self.stream.write_all(bytes.as_ref()).is_ok()
     }
 
-    /// A whole response with `Content-Length`.
+    /// A whole response with `Content-Length`; for `HEAD`, its head alone.
     pub fn send(&mut self, status: u16, fields: &[(&str, &str)], body: impl AsRef<[u8]>) {
         let body = body.as_ref();
         let mut head = format!("HTTP/1.1 {status} Scripted\r\n");
@@ -67,7 +69,9 @@ impl Responder<'_> {
         }
         head.push_str("\r\n");
         self.raw(head);
-        self.raw(body);
+        if !self.is_head {
+            self.raw(body);
+        }
     }
 
     /// `200` that is fresh for a minute.
@@ -232,7 +236,8 @@ impl Shared {
         while let Some(mut request) = read_request(&mut stream, &mut buffer) {
             request.number = self.next.fetch_add(1, Ordering::SeqCst);
             self.requests.lock().expect("unpoisoned").push(request.clone());
-            let mut responder = Responder { stream: &mut stream, keep: true };
+            let is_head = request.method == "HEAD";
+            let mut responder = Responder { stream: &mut stream, keep: true, is_head };
             (self.handler)(&request, &mut responder);
             if !responder.keep {
                 return;
