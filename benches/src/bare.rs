@@ -20,6 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
+mod codec;
 pub(crate) mod io;
 
 use io::Io;
@@ -58,7 +59,8 @@ async fn serve(orders: Value) -> anyhow::Result<()> {
         json!({"message": "ready", "listen": [plain.local_addr()?.to_string()], "tls": tls_list});
     eprintln!("{ready}");
     if let Some((listener, acceptor)) = tls {
-        tokio::task::spawn_local(over_tls(listener, acceptor, Arc::clone(&answer)));
+        let codec = Codec::of(&orders);
+        tokio::task::spawn_local(over_tls(listener, acceptor, Arc::clone(&answer), codec));
     }
     loop {
         let (stream, _) = plain.accept().await?;
@@ -89,13 +91,33 @@ async fn http1(stream: TcpStream, answer: Arc<Answer>) {
     let _client_left = served.await;
 }
 
-async fn over_tls(listener: TcpListener, acceptor: TlsAcceptor, answer: Arc<Answer>) {
+/// Who speaks HTTP/2.
+#[derive(Clone, Copy)]
+enum Codec {
+    /// hyper's server.
+    Hyper,
+    /// The node's own, which writes once per turn, or at each flush.
+    Ours { flush_each: bool },
+}
+
+impl Codec {
+    fn of(orders: &Value) -> Self {
+        match orders["flush_each"].as_bool() {
+            Some(flush_each) => Self::Ours { flush_each },
+            None => Self::Hyper,
+        }
+    }
+}
+
+async fn over_tls(listener: TcpListener, acceptor: TlsAcceptor, answer: Arc<Answer>, codec: Codec) {
     while let Ok((stream, _)) = listener.accept().await {
         let _without = stream.set_nodelay(true);
         let (acceptor, answer) = (acceptor.clone(), Arc::clone(&answer));
         tokio::task::spawn_local(async move {
-            if let Ok(stream) = acceptor.accept(stream).await {
-                http2(stream, answer).await;
+            let Ok(stream) = acceptor.accept(stream).await else { return };
+            match codec {
+                Codec::Hyper => http2(stream, answer).await,
+                Codec::Ours { flush_each } => codec::serve(stream, answer, flush_each).await,
             }
         });
     }

@@ -27,6 +27,7 @@ pub(crate) struct Pair {
     /// The command line of another such node, and of another such bare server.
     pub(crate) node_words: Vec<String>,
     pub(crate) bare_words: (PathBuf, Vec<String>),
+    orders: serde_json::Value,
     _folder: tempfile::TempDir,
 }
 
@@ -58,7 +59,17 @@ impl Pair {
         let bare_words = (me, vec![crate::bare::WORD.to_owned(), orders.to_string()]);
         let bare = Server::start(&bare_words.0, &bare_words.1)?;
         let fields = fields.len() + 1;
-        Ok(Self { node, bare, origin, fields, node_words, bare_words, _folder: folder })
+        Ok(Self { node, bare, origin, fields, node_words, bare_words, orders, _folder: folder })
+    }
+}
+
+impl Pair {
+    /// The node's own HTTP/2 before the same answer; with `flush_each` it collects nothing.
+    pub(crate) fn codec(&self, flush_each: bool) -> anyhow::Result<Server> {
+        let mut orders = self.orders.clone();
+        orders["flush_each"] = flush_each.into();
+        let words = [crate::bare::WORD.to_owned(), orders.to_string()];
+        Server::start(&self.bare_words.0, &words)
     }
 }
 

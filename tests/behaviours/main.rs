@@ -50,6 +50,7 @@ mod explain;
 mod kills;
 mod memory;
 mod memory_promise;
+mod metrics;
 mod repairs;
 mod restarts;
 mod telemetry;

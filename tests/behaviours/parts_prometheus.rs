@@ -34,7 +34,7 @@ const CONTRACT: [&str; 20] = [
 ];
 
 /// How often each value of the `cache` label is produced by [`produce`].
-const AMOUNTS: [(&str, usize); 8] = [
+pub(crate) const AMOUNTS: [(&str, usize); 8] = [
     ("hit", 7),
     ("stale", 3),
     ("revalidated", 2),
@@ -46,9 +46,9 @@ const AMOUNTS: [(&str, usize); 8] = [
 ];
 
 /// Lets the origin finish the answer that it holds back.
-type Release = Arc<Mutex<Option<mpsc::Receiver<()>>>>;
+pub(crate) type Release = Arc<Mutex<Option<mpsc::Receiver<()>>>>;
 
-fn origin(held: &Release) -> Origin {
+pub(crate) fn origin(held: &Release) -> Origin {
     let held = Arc::clone(held);
     Origin::start(move |request, to| match request.target.as_str() {
         // Older than its lifetime when it comes, and usable while it is fetched anew.
@@ -74,7 +74,7 @@ fn origin(held: &Release) -> Origin {
 }
 
 /// A node whose site is named and lets this machine purge.
-fn node(origin: &Origin, dir: &temp::Dir) -> Edge {
+pub(crate) fn node(origin: &Origin, dir: &temp::Dir) -> Edge {
     let file = dir.path().join("edge.toml");
     let text = format!(
         "[node]\nlisten = [\"127.0.0.1:0\"]\nadmin = \"127.0.0.1:0\"\nmemory = \"64MiB\"\n\
@@ -87,7 +87,7 @@ fn node(origin: &Origin, dir: &temp::Dir) -> Edge {
 }
 
 /// Makes exactly [`AMOUNTS`] happen.
-fn produce(edge: &Edge, held: &Release) {
+pub(crate) fn produce(edge: &Edge, held: &Release) {
     let amount = |name| AMOUNTS.iter().find(|(it, _)| *it == name).expect("in the table").1;
     let expect = |path: &str, status: u16| {
         let answer = edge.get(path);

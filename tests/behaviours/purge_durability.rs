@@ -10,19 +10,19 @@ use std::time::{Duration, Instant};
 use harness::parts::{self, Part};
 use harness::{Client, Edge, Origin};
 
-fn on_disk(origin: &Origin, disk: &Path) -> Edge {
+pub(crate) fn on_disk(origin: &Origin, disk: &Path) -> Edge {
     let disk = disk.to_str().expect("a plain path");
     Edge::start(&["--origin", &origin.url(), "--disk", disk, "--disk-size", "64MiB"])
 }
 
 /// Watches what the node asks of the kernel, and makes it answer as `inject` says.
-struct Kernel {
+pub(crate) struct Kernel {
     tracer: Part,
     calls: PathBuf,
 }
 
 impl Kernel {
-    fn watch(edge: &Edge, scratch: &Path, inject: &str) -> Self {
+    pub(crate) fn watch(edge: &Edge, scratch: &Path, inject: &str) -> Self {
         let calls = scratch.join("calls");
         let mut command: Command = parts::command(&parts::program("strace", "strace"));
         command.args(["-f", "-y", "-p", &edge.pid().to_string(), "-o"]).arg(&calls);

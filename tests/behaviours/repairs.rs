@@ -6,7 +6,7 @@ const LENGTH: usize = 8 << 20;
 
 /// An origin of one large tagged body, and of others that push it out. It has ranges if they are of
 /// the version that it has: `changed` is another one.
-fn origin(changed: fn(usize) -> bool) -> Origin {
+pub(crate) fn origin(changed: fn(usize) -> bool) -> Origin {
     Origin::start(move |request, to| {
         if request.target != "/large" {
             return to.cacheable(content(&request.target, 1 << 20));
@@ -29,12 +29,12 @@ fn origin(changed: fn(usize) -> bool) -> Origin {
     })
 }
 
-fn edge(origin: &Origin) -> Edge {
+pub(crate) fn edge(origin: &Origin) -> Edge {
     Edge::start(&["--origin", &origin.url(), "--memory", "32MiB", "--workers", "2"])
 }
 
 /// Clients that have the head of the stored body and stop reading; then the body is pushed out.
-fn left_behind(edge: &Edge, count: usize) -> Vec<Client> {
+pub(crate) fn left_behind(edge: &Edge, count: usize) -> Vec<Client> {
     eventually("it is stored", || edge.get("/large").is_hit().then_some(()));
     let mut slow: Vec<_> = (0..count).map(|_| Client::narrow(edge.address)).collect();
     for client in &mut slow {
@@ -49,7 +49,7 @@ fn left_behind(edge: &Edge, count: usize) -> Vec<Client> {
 }
 
 /// Everything up to the end of the body or of the connection.
-fn rest(client: &mut Client) -> Vec<u8> {
+pub(crate) fn rest(client: &mut Client) -> Vec<u8> {
     let mut got = Vec::new();
     while got.len() < LENGTH {
         let piece = client.read_some();

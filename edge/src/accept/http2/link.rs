@@ -20,7 +20,8 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use super::flood::{Earned, FloodLimits, FrameCensus, FrameKind};
+use super::Http2Config;
+use super::flood::{Earned, FrameCensus, FrameKind};
 
 /// Most that is read and thrown away while a connection lingers (RFC 9112 §9.6 describes why a
 /// close with unread bytes loses the last answer).
@@ -32,6 +33,8 @@ pub(super) struct Link<IO> {
     out: Vec<u8>,
     out_sent: usize,
     batch_bytes_max: usize,
+    /// Every flush of `h2` writes, as if there were no buffer.
+    flush_each: bool,
     /// The transport was written to and has not confirmed a flush.
     unflushed: bool,
     /// `h2` was told to wait for room in the buffer.
@@ -45,17 +48,18 @@ pub(super) struct Link<IO> {
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Link<IO> {
-    pub fn new(io: IO, batch_bytes_max: usize, floods: FloodLimits, started: Instant) -> Self {
+    pub fn new(io: IO, config: &Http2Config, started: Instant) -> Self {
         Self {
             io,
             out: Vec::new(),
             out_sent: 0,
-            batch_bytes_max,
+            batch_bytes_max: config.batch_bytes_max,
+            flush_each: config.flush_each,
             unflushed: false,
             blocked: false,
             is_shut: false,
             is_ended: false,
-            census: FrameCensus::new(floods),
+            census: FrameCensus::new(config.floods),
             flood: None,
             started,
             bytes_sent: 0,
@@ -225,8 +229,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Transport<IO> {
     }
 
     /// The turn's end flushes, see the module's text.
-    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut link = self.0.borrow_mut();
+        if link.flush_each { link.poll_write_out(cx) } else { Poll::Ready(Ok(())) }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -61,6 +61,9 @@ pub struct Http2Config {
     pub send_buffer_bytes_max: usize,
     /// Frames collected for one write.
     pub batch_bytes_max: usize,
+    /// Write at each flush of the protocol instead of once per turn: only to measure what
+    /// collecting is worth, and that it makes nothing late.
+    pub flush_each: bool,
     /// Streams that the peer reset before we looked at them.
     pub pending_resets_max: usize,
     /// Resets that the peer provoked by breaking rules, over the connection's life.
@@ -80,6 +83,7 @@ impl Default for Http2Config {
             connection_window_bytes: 1024 * 1024,
             send_buffer_bytes_max: 32 * 1024,
             batch_bytes_max: 64 * 1024,
+            flush_each: false,
             pending_resets_max: 32,
             provoked_resets_max: 512,
             floods: FloodLimits::default(),
@@ -119,7 +123,7 @@ pub async fn serve<H, IO>(
 {
     let started = Instant::now();
     let deadlines = config.deadlines;
-    let link = Link::new(io, config.batch_bytes_max, config.floods, started);
+    let link = Link::new(io, &config, started);
     let link = Rc::new(RefCell::new(link));
 
     let head_due = started + Duration::from_millis(deadlines.head_ms);
